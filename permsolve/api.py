@@ -1,0 +1,199 @@
+"""The front door: solve a problem with a solver chosen by name."""
+
+import math
+import os
+import platform
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from types import FrameType
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from permsolve.errors import InvalidOptionError, InvalidProblemError
+from permsolve.checks import is_number, is_whole
+from permsolve.observers import Observer
+from permsolve.problem import Problem
+from permsolve.registry import get_solver
+from permsolve.result import Result
+from permsolve.run import Run, TracePoint
+from permsolve.status import Status, StopReason
+from permsolve.stopping import AnyOf, StoppingCriterion
+
+
+def solve(
+    problem: Problem,
+    solver: str = "auto",
+    *,
+    time_limit: float | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    initial: ArrayLike | None = None,
+    stop: StoppingCriterion | Sequence[StoppingCriterion] | None = None,
+    observer: Observer | None = None,
+    **options: Any,
+) -> Result:
+    """Find a column permutation under which the N:M pattern keeps as much saliency as possible.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    solver : str, default "auto"
+        Name of a registered solver (:func:`permsolve.available_solvers`).
+    time_limit : float, optional
+        Seconds of search. When neither it nor ``stop`` is given, anytime solvers get
+        :func:`default_time_limit` of the problem.
+    seed : int, default 0
+        Same seed and workers, same answer, unless the search is stopped by time.
+    workers : int, optional
+        Threads to use; all that this process may run on when not given.
+    initial : array_like of int, shape (columns,), optional
+        Permutation to start from; the result is never worse than it, nor than the given order without it.
+    stop : stopping criterion or sequence of them, optional
+        See :mod:`permsolve.stopping`; the first that holds stops the search.
+    observer : callable, optional
+        Called with an :class:`permsolve.Incumbent` at every improvement.
+    **options
+        Options of the solver.
+
+    Returns
+    -------
+    Result
+        The best permutation found. Ctrl-C (in the main thread) ends the search and returns it too,
+        with stop reason ``interrupted``; a second Ctrl-C raises KeyboardInterrupt.
+
+    Raises
+    ------
+    InvalidProblemError, InvalidSolutionError, InvalidOptionError
+        When an argument cannot be used.
+    UnknownSolverError, SolverUnavailableError, UnsupportedProblemError
+        When the solver is not known, lacks a package, or refuses the problem.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from permsolve import Problem, solve
+    >>> weight = np.array([[9.0, 8.0, 1.0, 2.0], [7.0, 9.0, 2.0, 1.0]])
+    >>> result = solve(Problem.from_weight(weight, "1:2"), "exhaustive")
+    >>> result.permutation, result.value, result.baseline
+    (array([0, 2, 1, 3]), 33.0, 22.0)
+    """
+    if not isinstance(problem, Problem):
+        raise InvalidProblemError(
+            f"solve() takes a Problem, got {type(problem).__name__}: use Problem.from_weight(weight, '2:4')"
+        )
+    engine = get_solver(solver, **options)
+    criterion = _combined(stop)
+    if time_limit is None and criterion is None and engine.capabilities.anytime:
+        time_limit = default_time_limit(problem)
+    run = Run(
+        problem,
+        initial=initial,
+        seed=_checked_seed(seed),
+        workers=_checked_workers(workers),
+        time_limit=_checked_time_limit(time_limit),
+        stop=criterion,
+        observer=observer,
+    )
+    with _interruptible(run):
+        outcome = engine.solve(problem, run)
+    if outcome.bound is not None:
+        run.tighten(outcome.bound)
+    if outcome.proven:
+        run.tighten(run.value)
+    return Result(
+        permutation=run.permutation,
+        pattern=problem.pattern,
+        value=run.value,
+        baseline=problem.baseline,
+        row_bound=problem.row_bound,
+        bound=run.bound,
+        status=Status.OPTIMAL if run.proven else Status.FEASIBLE,
+        stop_reason=run.stop_reason or (StopReason.PROVEN if run.proven else StopReason.COMPLETED),
+        runtime=run.elapsed,
+        time_limit=run.time_limit,
+        iterations=run.iteration,
+        trace=(*run.trace, TracePoint(run.elapsed, run.value, run.bound)),
+        solver=solver,
+        seed=run.seed,
+        workers=run.workers,
+        options=dict(options),
+        versions=dict(_versions(engine.capabilities.needs)),
+    )
+
+
+def default_time_limit(problem: Problem) -> float:
+    """Seconds granted to an anytime solver when the caller names no limit: from 1 to 120, by size.
+
+    It grows with the cost of one full exchange matrix, columns * columns * rows.
+    """
+    work = float(problem.columns) ** 2 * problem.rows
+    return round(min(120.0, max(1.0, 4.0 * (work / 1e7) ** 0.5)), 1)
+
+
+def _checked_time_limit(time_limit: float | None) -> float:
+    if time_limit is None:
+        return math.inf
+    if not is_number(time_limit) or not time_limit > 0:
+        raise InvalidOptionError(f"time_limit must be a number of seconds > 0, got {time_limit!r}")
+    return float(time_limit)
+
+
+def _checked_seed(seed: int) -> int:
+    if not is_whole(seed) or seed < 0:
+        raise InvalidOptionError(f"seed must be a whole number >= 0, got {seed!r}")
+    return int(seed)
+
+
+def _checked_workers(workers: int | None) -> int:
+    if workers is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not is_whole(workers) or workers < 1:
+        raise InvalidOptionError(f"workers must be a whole number >= 1, got {workers!r}")
+    return int(workers)
+
+
+def _combined(stop: StoppingCriterion | Sequence[StoppingCriterion] | None) -> StoppingCriterion | None:
+    if stop is None or callable(stop):
+        return stop
+    if not isinstance(stop, Sequence) or isinstance(stop, str | bytes):
+        raise InvalidOptionError(f"stop must be a stopping criterion or a list of them, got {stop!r}")
+    return AnyOf(*stop) if stop else None
+
+
+@contextmanager
+def _interruptible(run: Run) -> Iterator[None]:
+    """Let the first Ctrl-C end the run with what it has; only the main thread can do that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        run.interrupt()
+
+    previous = signal.getsignal(signal.SIGINT)
+    if previous is not signal.default_int_handler:  # the application has its own idea of Ctrl-C: leave it
+        yield
+        return
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@lru_cache(maxsize=8)
+def _versions(needs: tuple[str, ...]) -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("permsolve", "numpy", "numba", "scipy", *needs):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found

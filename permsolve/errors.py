@@ -1,0 +1,41 @@
+"""Exceptions raised by permsolve; all derive from :class:`PermsolveError`."""
+
+
+class PermsolveError(Exception):
+    """Base of every error that permsolve raises on purpose."""
+
+
+class InvalidPatternError(PermsolveError, ValueError):
+    """The text or numbers given do not make an N:M pattern."""
+
+
+class InvalidProblemError(PermsolveError, ValueError):
+    """The weight or saliency given cannot be a permutation problem."""
+
+
+class InvalidSolutionError(PermsolveError, ValueError):
+    """A permutation does not fit its problem."""
+
+
+class InvalidOptionError(PermsolveError, ValueError):
+    """An argument of :func:`permsolve.solve` or an option of a solver has a value it cannot have."""
+
+
+class UnknownSolverError(PermsolveError, LookupError):
+    """No solver is registered under the name given."""
+
+
+class UnknownSaliencyError(PermsolveError, LookupError):
+    """No saliency is registered under the name given."""
+
+
+class SolverUnavailableError(PermsolveError, ImportError):
+    """The solver is known, but a package that it needs is not installed."""
+
+
+class UnsupportedProblemError(PermsolveError, ValueError):
+    """The solver cannot take this problem (its size or its pattern)."""
+
+
+class FileFormatError(PermsolveError, ValueError):
+    """A file cannot be read as what it should be."""

@@ -1,0 +1,1 @@
+"""Reading weights from files and writing what was found; needs no torch."""

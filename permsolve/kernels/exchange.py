@@ -1,0 +1,205 @@
+"""The exchange matrix: what every replacement of one column by another would gain.
+
+For a column ``i`` of group ``g`` let ``T_i`` be, per row, the N-th largest entry of the other M - 1
+columns of ``g``. Putting column ``x`` in the place of ``i`` changes what ``g`` keeps by
+
+    E[i, x] = sum_r max(T_i[r], X[r, x]) - sum_r max(T_i[r], X[r, i])
+
+so swapping ``i`` and ``j`` of two groups gains ``E[i, j] + E[j, i]``, and taking one column out of every
+group and putting them back in the best way is a linear assignment problem on a submatrix of E.
+"""
+
+import numpy as np
+from numba import njit
+
+# Row block and batch of members: a batch's thresholds (BATCH x BLOCK floats) stay in the first-level cache.
+BLOCK = 512
+BATCH = 8
+_REASSOCIATE = {"reassoc", "nsz", "nnan", "ninf"}  # saliencies are finite: sums may be vectorised
+
+
+@njit(cache=True, nogil=True)
+def _thresholds(x, group, n, start, length, top, out):
+    """Write into ``out[p, :length]`` the n-th largest, per row, of a group without its p-th column."""
+    m = group.shape[0]
+    if m == 2:
+        out[0, :length] = x[group[1], start : start + length]
+        out[1, :length] = x[group[0], start : start + length]
+        return
+    if n == 2 and m == 4:
+        a = x[group[0], start : start + length]
+        b = x[group[1], start : start + length]
+        c = x[group[2], start : start + length]
+        d = x[group[3], start : start + length]
+        t0 = out[0]
+        t1 = out[1]
+        t2 = out[2]
+        t3 = out[3]
+        for r in range(length):
+            high1 = max(a[r], b[r])
+            low1 = min(a[r], b[r])
+            high2 = max(c[r], d[r])
+            low2 = min(c[r], d[r])
+            # The second largest of three (a median): of b, c, d; of a, c, d; of a, b, d; of a, b, c.
+            t0[r] = max(low2, min(high2, b[r]))
+            t1[r] = max(low2, min(high2, a[r]))
+            t2[r] = max(low1, min(high1, d[r]))
+            t3[r] = max(low1, min(high1, c[r]))
+        return
+    # In general: the (n+1) largest of the whole group by insertion; leaving out a column that is among the
+    # n largest makes the (n+1)-th the threshold, otherwise the n-th stays it.
+    top[: n + 1, :length] = 0
+    carry = top[n + 1]
+    for position in range(m):
+        carry[:length] = x[group[position], start : start + length]
+        for k in range(min(n + 1, position + 1)):
+            row = top[k]
+            for r in range(length):
+                value = carry[r]
+                held = row[r]
+                row[r] = max(value, held)
+                carry[r] = min(value, held)
+    kept = top[n - 1]
+    dropped = top[n]
+    for position in range(m):
+        column = x[group[position], start : start + length]
+        target = out[position]
+        for r in range(length):
+            target[r] = dropped[r] if column[r] >= kept[r] else kept[r]
+
+
+@njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
+def _tile(t0, t1, t2, t3, u, v):
+    """Eight sums of maxima at once: four threshold rows against two columns."""
+    zero = np.float32(0.0)
+    s00 = zero
+    s01 = zero
+    s10 = zero
+    s11 = zero
+    s20 = zero
+    s21 = zero
+    s30 = zero
+    s31 = zero
+    for r in range(t0.shape[0]):
+        s00 += max(t0[r], u[r])
+        s01 += max(t0[r], v[r])
+        s10 += max(t1[r], u[r])
+        s11 += max(t1[r], v[r])
+        s20 += max(t2[r], u[r])
+        s21 += max(t2[r], v[r])
+        s30 += max(t3[r], u[r])
+        s31 += max(t3[r], v[r])
+    return s00, s01, s10, s11, s20, s21, s30, s31
+
+
+@njit(cache=True, nogil=True)
+def _sum_of_maxima(threshold, column):
+    total = 0.0
+    for r in range(threshold.shape[0]):
+        total += np.float64(max(threshold[r], column[r]))
+    return total
+
+
+@njit(cache=True, nogil=True)
+def exchange(x, groups, members, n, columns, first, out, targets):
+    """Rows of the exchange matrix.
+
+    Parameters
+    ----------
+    x : ndarray of float32, shape (columns with padding, rows), C order
+        Saliency, columns first, >= 0 and finite.
+    groups : ndarray of int64, shape (G, M)
+        Group matrix.
+    members : ndarray of int64, shape (count, 2)
+        The members to compute, as (group, position in group); those of a group one after another.
+    n : int
+        Entries kept per group and row.
+    columns : ndarray of int64, shape (width,)
+        The columns that may take a member's place.
+    first : int
+        Where in a row of ``out`` to write the first of them.
+    out : ndarray of float32, shape (any, >= first + width)
+        ``out[targets[k], first + j]`` receives ``E[member k, columns[j]]``.
+    targets : ndarray of int64, shape (count,)
+        Row of ``out`` for each member.
+    """
+    rows = x.shape[1]
+    m = groups.shape[1]
+    count = members.shape[0]
+    width = columns.shape[0]
+    block = min(BLOCK, rows)
+    top = np.empty((n + 2, block), np.float32)
+    of_group = np.empty((m, block), np.float32)
+    batch = np.zeros((BATCH, block), np.float32)
+    held = np.empty(BATCH, np.float64)
+    for begin in range(0, count, BATCH):
+        size = min(BATCH, count - begin)
+        held[:] = 0.0
+        for start in range(0, rows, block):
+            length = min(block, rows - start)
+            last_group = -1
+            for k in range(size):
+                g = members[begin + k, 0]
+                position = members[begin + k, 1]
+                if g != last_group:
+                    _thresholds(x, groups[g], n, start, length, top, of_group)
+                    last_group = g
+                batch[k, :length] = of_group[position, :length]
+                held[k] += _sum_of_maxima(
+                    batch[k, :length], x[groups[g, position], start : start + length]
+                )
+            # Tiles of 4 x 2; past the end of the batch or of the columns a tile repeats what is there.
+            for j in range(0, width, 2):
+                after = min(j + 1, width - 1)
+                u = x[columns[j], start : start + length]
+                v = x[columns[after], start : start + length]
+                for k in range(0, size, 4):
+                    s00, s01, s10, s11, s20, s21, s30, s31 = _tile(
+                        batch[k, :length], batch[k + 1, :length], batch[k + 2, :length], batch[k + 3, :length], u, v
+                    )
+                    left = first + j
+                    right = first + after
+                    if start == 0:
+                        out[targets[begin + k], left] = s00
+                        out[targets[begin + k], right] = s01
+                        if k + 1 < size:
+                            out[targets[begin + k + 1], left] = s10
+                            out[targets[begin + k + 1], right] = s11
+                        if k + 2 < size:
+                            out[targets[begin + k + 2], left] = s20
+                            out[targets[begin + k + 2], right] = s21
+                        if k + 3 < size:
+                            out[targets[begin + k + 3], left] = s30
+                            out[targets[begin + k + 3], right] = s31
+                    else:
+                        out[targets[begin + k], left] += s00
+                        if k + 1 < size:
+                            out[targets[begin + k + 1], left] += s10
+                        if k + 2 < size:
+                            out[targets[begin + k + 2], left] += s20
+                        if k + 3 < size:
+                            out[targets[begin + k + 3], left] += s30
+                        if after > j:
+                            out[targets[begin + k], right] += s01
+                            if k + 1 < size:
+                                out[targets[begin + k + 1], right] += s11
+                            if k + 2 < size:
+                                out[targets[begin + k + 2], right] += s21
+                            if k + 3 < size:
+                                out[targets[begin + k + 3], right] += s31
+        for k in range(size):
+            row = out[targets[begin + k]]
+            for j in range(first, first + width):
+                row[j] = np.float32(np.float64(row[j]) - held[k])
+
+
+@njit(cache=True, nogil=True)
+def refresh_group(x, groups, g, n, columns, e, members):
+    """Recompute the rows of a full exchange matrix ``e`` that belong to the columns of group ``g``.
+
+    ``columns`` is ``arange`` of all columns, ``members`` a scratch array of int64, shape (M, 2).
+    """
+    for position in range(groups.shape[1]):
+        members[position, 0] = g
+        members[position, 1] = position
+    exchange(x, groups, members, n, columns, 0, e, groups[g])

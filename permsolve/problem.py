@@ -1,0 +1,260 @@
+"""The permutation problem: a saliency matrix and a pattern."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from permsolve.errors import InvalidProblemError
+from permsolve.kernels.scoring import group_values
+from permsolve.pattern import Pattern
+from permsolve.permutation import check_permutation, to_groups
+from permsolve.saliency import SaliencyFunction, get_saliency
+from permsolve.weights import BLOCK_ELEMENTS, as_array, as_matrix, as_weight, matrix_shape, row_blocks, working_dtype
+
+# Float32 sums of products of this range neither overflow nor lose small entries to denormals.
+_SAFE_MAXIMUM = 2.0**60
+_SAFE_MINIMUM = 2.0**-40
+
+
+@dataclass(frozen=True, init=False, repr=False, eq=False)
+class Problem:
+    """Order the columns of ``saliency`` so that an N:M pattern keeps as much of it as possible.
+
+    The pattern keeps the N largest of every M consecutive entries of a row; a permutation of the columns
+    decides which entries compete. When the number of columns is not a multiple of M, the last
+    group is short and keeps up to N of what it has.
+
+    Parameters
+    ----------
+    saliency : array_like of real numbers, shape (rows, columns)
+        What each weight is worth, >= 0 and finite. It is copied; float64 stays float64, everything
+        that float32 holds exactly becomes float32.
+    pattern : Pattern or str
+        Such as ``"2:4"``.
+
+    Attributes
+    ----------
+    saliency : ndarray of float32 or float64, shape (rows, columns)
+        Read-only, Fortran order (each column contiguous).
+    pattern : Pattern
+        The pattern.
+
+    Raises
+    ------
+    InvalidProblemError
+        When the saliency is empty, not a matrix of real numbers, or holds a negative, NaN or infinite entry.
+    InvalidPatternError
+        When the pattern is impossible.
+
+    Examples
+    --------
+    >>> problem = Problem([[3.0, 2.0, 0.0, 1.0]], "1:2")
+    >>> problem.value([0, 1, 2, 3]), problem.value([0, 2, 1, 3])
+    (4.0, 5.0)
+    """
+
+    saliency: NDArray[Any]
+    pattern: Pattern
+    _padded: NDArray[Any] = field()
+
+    def __init__(self, saliency: ArrayLike, pattern: Pattern | str = "2:4") -> None:
+        matrix = as_array(saliency)
+        if matrix.ndim != 2:
+            raise InvalidProblemError(f"a saliency is a matrix (rows, columns), got shape {matrix.shape}")
+        self._fill(as_weight(matrix), Pattern.parse(pattern), lambda block: block)
+
+    def _fill(self, weight: NDArray[Any], pattern: Pattern, score: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+        """Store ``score`` of the weight block by block, columns first, with room for padding columns."""
+        rows, columns = matrix_shape(weight.shape)
+        padded: NDArray[Any] | None = None
+        start = 0
+        for block in row_blocks(weight):
+            scored = _checked(score(block), block.shape, start)
+            if padded is None:
+                width = pattern.group_count(columns) * pattern.m
+                padded = np.zeros((width, rows), scored.dtype)
+            padded[:columns, start : start + block.shape[0]] = scored.T
+            start += block.shape[0]
+        assert padded is not None  # a weight is never empty
+        padded.flags.writeable = False
+        if not np.isfinite(_total(padded)):
+            raise InvalidProblemError(
+                f"the saliencies add up to more than float64 can hold (largest {padded.max():.3g}): scale the weights"
+            )
+        object.__setattr__(self, "saliency", padded[:columns].T)
+        object.__setattr__(self, "pattern", pattern)
+        object.__setattr__(self, "_padded", padded)
+
+    @classmethod
+    def from_weight(
+        cls,
+        weight: Any,
+        pattern: Pattern | str = "2:4",
+        saliency: str | SaliencyFunction = "magnitude",
+    ) -> "Problem":
+        """The problem of a weight: its input channels are the columns.
+
+        Parameters
+        ----------
+        weight : array_like or torch.Tensor, shape (out, in) or (out, in, k...)
+            float16, bfloat16, float32, float64 or integers. A convolution weight is read as
+            out * k... rows and in columns. A memory map is read block by block.
+        pattern : Pattern or str, default "2:4"
+            The pattern.
+        saliency : str or callable, default "magnitude"
+            Name of a registered saliency, or a function from a (rows, columns) float matrix to scores
+            >= 0 of the same shape.
+
+        Raises
+        ------
+        InvalidProblemError
+            When the weight is empty, not real, not finite, or has fewer than 2 or more than 5 dimensions.
+        UnknownSaliencyError
+            When no saliency has this name.
+        InvalidPatternError
+            When the pattern is impossible.
+        """
+        chosen = get_saliency(saliency)
+        parsed = Pattern.parse(pattern)
+        array = as_weight(weight)
+        problem = cls.__new__(cls)
+        if chosen.elementwise:
+            problem._fill(array, parsed, lambda block: chosen.function(block))
+        else:
+            problem._fill(_scored(as_matrix(array), chosen.function), parsed, lambda block: block)
+        return problem
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Problem, (self.saliency, self.pattern)
+
+    def __repr__(self) -> str:
+        return f"Problem({self.rows} x {self.columns}, {self.pattern})"
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return int(self.saliency.shape[0])
+
+    @property
+    def columns(self) -> int:
+        """Number of columns to order."""
+        return int(self.saliency.shape[1])
+
+    @property
+    def group_count(self) -> int:
+        """Number of groups, a short last one included."""
+        return self.pattern.group_count(self.columns)
+
+    @property
+    def padding(self) -> int:
+        """Number of padding columns in the last group (0 when the columns are a multiple of M)."""
+        return self.group_count * self.pattern.m - self.columns
+
+    @property
+    def padded(self) -> NDArray[Any]:
+        """Saliency columns first, shape (columns + padding, rows), read-only: the layout of the kernels."""
+        return self._padded
+
+    @cached_property
+    def working(self) -> NDArray[np.float32]:
+        """Float32 view of :attr:`padded` for searching, scaled by a power of two where float32 sums need it.
+
+        It shares the memory of a float32 saliency of ordinary magnitude; otherwise it is a copy.
+        """
+        largest = float(self._padded.max())
+        if self._padded.dtype == np.float32 and (largest == 0.0 or _SAFE_MINIMUM < largest < _SAFE_MAXIMUM):
+            return self._padded
+        exponent = -int(np.frexp(largest)[1]) if largest > 0.0 else 0
+        scaled = np.empty(self._padded.shape, np.float32)
+        for column, target in zip(self._padded, scaled, strict=True):
+            target[:] = np.ldexp(column, exponent)
+        scaled.flags.writeable = False
+        return scaled
+
+    def group_values(self, groups: ArrayLike) -> NDArray[np.float64]:
+        """What each row of a group matrix keeps (see :mod:`permsolve.permutation`), float64."""
+        matrix = np.ascontiguousarray(groups, dtype=np.int64)
+        out = np.empty(matrix.shape[0], np.float64)
+        group_values(self._padded, matrix, self.pattern.n, out)
+        return out
+
+    def value(self, permutation: ArrayLike) -> float:
+        """Saliency kept by the pattern after re-ordering the columns.
+
+        Parameters
+        ----------
+        permutation : array_like of int, shape (columns,)
+            ``saliency[:, permutation]`` is the re-ordered matrix.
+
+        Raises
+        ------
+        InvalidSolutionError
+            When it is not a permutation of the columns.
+        """
+        checked = check_permutation(permutation, self.columns)
+        return float(self.group_values(to_groups(checked, self.pattern)).sum())
+
+    @cached_property
+    def total(self) -> float:
+        """Sum of the whole saliency."""
+        return _total(self._padded)
+
+    @cached_property
+    def baseline(self) -> float:
+        """Saliency kept in the given order."""
+        return self.value(np.arange(self.columns))
+
+    @cached_property
+    def row_bound(self) -> float:
+        """Saliency kept when each row keeps its largest entries wherever they stand: an upper bound."""
+        kept = self.pattern.kept_per_row(self.columns)
+        step = max(1, BLOCK_ELEMENTS // self.columns)
+        total = 0.0
+        for start in range(0, self.rows, step):
+            block = np.array(self.saliency[start : start + step], order="C")  # a copy, to be re-ordered
+            if kept < self.columns:
+                block.partition(self.columns - kept, axis=1)
+                block = block[:, self.columns - kept :]
+            total += float(block.sum(dtype=np.float64))
+        return total
+
+    def efficacy(self, value: float) -> float:
+        """Share in percent of the way from the given order to the row bound (Pool & Yu 2021).
+
+        100 where the given order already reaches the bound.
+        """
+        room = self.row_bound - self.baseline
+        return 100.0 * (value - self.baseline) / room if room > 0.0 else 100.0
+
+
+def _total(padded: NDArray[Any]) -> float:
+    with np.errstate(over="ignore"):
+        return float(padded.sum(axis=1, dtype=np.float64).sum())
+
+
+def _scored(matrix: NDArray[Any], function: SaliencyFunction) -> NDArray[Any]:
+    scores = np.asarray(function(matrix))
+    if scores.shape != matrix.shape:
+        raise InvalidProblemError(f"the saliency function returned shape {scores.shape} for a matrix {matrix.shape}")
+    return as_weight(scores)
+
+
+def _checked(scores: NDArray[Any], shape: tuple[int, ...], first_row: int) -> NDArray[Any]:
+    """Scores of one block in a float type, refused when one of them is negative, NaN or infinite."""
+    scores = np.asarray(scores)
+    if scores.shape != shape:
+        raise InvalidProblemError(f"the saliency function returned shape {scores.shape} for a matrix {shape}")
+    scores = scores.astype(working_dtype(scores.dtype), copy=False)
+    # One pass finds all three faults: NaN fails every comparison.
+    good = (scores >= 0.0) & (scores < np.inf)
+    if not good.all():
+        row, column = np.argwhere(~good)[0]
+        raise InvalidProblemError(
+            f"saliency must be finite and >= 0: entry ({first_row + row}, {column}) is {scores[row, column]}; "
+            "clean the weights (numpy.nan_to_num) or choose another saliency"
+        )
+    return scores

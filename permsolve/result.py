@@ -1,0 +1,299 @@
+"""What a solve returns."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from permsolve.errors import FileFormatError, InvalidProblemError, InvalidSolutionError, PermsolveError
+from permsolve.io.writing import atomic_write
+from permsolve.masks import nm_mask
+from permsolve.pattern import Pattern
+from permsolve.permutation import check_permutation, to_groups
+from permsolve.run import TracePoint
+from permsolve.saliency import SaliencyFunction
+from permsolve.status import Status, StopReason
+from permsolve.weights import as_weight
+
+FORMAT = "permsolve-result"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Result:
+    """The best permutation that a solver found, and what is known about it.
+
+    Attributes
+    ----------
+    permutation : ndarray of int64, shape (columns,)
+        Read-only; ``weight[:, permutation]`` is the re-ordered weight. Canonical: columns
+        ascending inside a group, groups by their first column, a short group last.
+    pattern : Pattern
+        The pattern it was solved for.
+    value : float
+        Saliency kept, re-scored by the core in float64.
+    baseline : float
+        Saliency kept in the given order.
+    row_bound : float
+        Saliency kept when each row is pruned freely: the loose bound by which :attr:`efficacy` is measured.
+    bound : float
+        Best valid upper bound known, at most ``row_bound``.
+    status : Status
+        ``OPTIMAL`` when the value is proven to be the best possible, else ``FEASIBLE``.
+    stop_reason : StopReason
+        Why the search ended.
+    runtime : float
+        Seconds of search.
+    time_limit : float
+        Seconds granted, ``inf`` when only other criteria stopped the search.
+    iterations : int
+        Iterations done, in the solver's own unit.
+    trace : tuple of TracePoint
+        Every improvement: time, value, bound.
+    solver : str
+        Name of the solver.
+    seed, workers : int
+        What it ran with.
+    options : dict
+        Options given to the solver.
+    versions : dict of str to str
+        Versions of permsolve and of what it computes with.
+    """
+
+    permutation: NDArray[np.int64]
+    pattern: Pattern
+    value: float
+    baseline: float
+    row_bound: float
+    bound: float
+    status: Status
+    stop_reason: StopReason
+    runtime: float
+    time_limit: float
+    iterations: int
+    trace: tuple[TracePoint, ...]
+    solver: str
+    seed: int
+    workers: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        columns = np.asarray(self.permutation).shape[0] if np.ndim(self.permutation) == 1 else -1
+        checked = check_permutation(self.permutation, columns)
+        checked.flags.writeable = False
+        object.__setattr__(self, "permutation", checked)
+        for name in ("value", "baseline", "row_bound", "bound", "runtime"):
+            if not math.isfinite(getattr(self, name)):
+                raise InvalidSolutionError(f"a result's {name} must be finite, got {getattr(self, name)}")
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Pickling drops an array's read-only flag.
+        self.__dict__.update(state)
+        self.permutation.flags.writeable = False
+
+    def __repr__(self) -> str:
+        return (
+            f"Result({self.solver}, {self.pattern}, {self.columns} columns: kept {self.value:.6g}, "
+            f"efficacy {self.efficacy:.2f} %, gap {100 * self.gap:.3f} %, {self.status}, "
+            f"{self.stop_reason} after {self.runtime:.2f} s)"
+        )
+
+    @property
+    def columns(self) -> int:
+        """Number of columns ordered."""
+        return int(self.permutation.shape[0])
+
+    @property
+    def gap(self) -> float:
+        """``(bound - value) / value``; 0 when nothing at all can be kept."""
+        return (self.bound - self.value) / self.value if self.value > 0.0 else 0.0
+
+    @property
+    def efficacy(self) -> float:
+        """``100 (value - baseline) / (row_bound - baseline)`` (Pool & Yu 2021); 100 when there was no room."""
+        room = self.row_bound - self.baseline
+        return 100.0 * (self.value - self.baseline) / room if room > 0.0 else 100.0
+
+    @cached_property
+    def groups(self) -> tuple[NDArray[np.int64], ...]:
+        """The columns of each group, in the order of the permutation; the last group may be short."""
+        columns = self.columns
+        return tuple(group[group < columns] for group in to_groups(self.permutation, self.pattern))
+
+    def apply(self, weight: Any) -> NDArray[Any]:
+        """Re-order the columns (axis 1) of a weight.
+
+        Parameters
+        ----------
+        weight : array_like, shape (out, columns) or (out, columns, k...)
+            The weight, or anything that shares its input channels.
+
+        Returns
+        -------
+        ndarray
+            ``weight[:, permutation]``, a copy of the same dtype.
+
+        Raises
+        ------
+        InvalidProblemError
+            When it is no weight, or has another number of columns.
+        """
+        return np.take(self._fitting(weight), self.permutation, axis=1)
+
+    def mask(self, weight: Any, saliency: str | SaliencyFunction = "magnitude") -> NDArray[np.bool_]:
+        """Which entries of a weight to keep, in its *original* column order.
+
+        ``apply(weight * mask(weight))`` follows the N:M pattern: exactly N entries of every full group are
+        kept, those of largest saliency, and of equal ones those that come first.
+
+        Parameters
+        ----------
+        weight : array_like, shape (out, columns) or (out, columns, k...)
+            The weight.
+        saliency : str or callable, default "magnitude"
+            What to keep the largest of (see :meth:`Problem.from_weight`).
+
+        Returns
+        -------
+        ndarray of bool, shape of ``weight``
+            True where the entry is kept.
+
+        Raises
+        ------
+        InvalidProblemError
+            When it is no weight, has another number of columns, or is not finite.
+        """
+        return nm_mask(self._fitting(weight), self.permutation, self.pattern, saliency)
+
+    def _fitting(self, weight: Any) -> NDArray[Any]:
+        array = as_weight(weight)
+        if array.shape[1] != self.columns:
+            raise InvalidProblemError(
+                f"the permutation orders {self.columns} columns, the weight {array.shape} has {array.shape[1]}"
+            )
+        return array
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON values; :meth:`from_dict` is its inverse."""
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "solver": self.solver,
+            "pattern": str(self.pattern),
+            "columns": self.columns,
+            "status": str(self.status),
+            "stop_reason": str(self.stop_reason),
+            "value": self.value,
+            "baseline": self.baseline,
+            "row_bound": self.row_bound,
+            "bound": self.bound,
+            "gap": self.gap,
+            "efficacy": self.efficacy,
+            "runtime": self.runtime,
+            "time_limit": self.time_limit if math.isfinite(self.time_limit) else None,
+            "iterations": self.iterations,
+            "seed": self.seed,
+            "workers": self.workers,
+            "options": dict(self.options),
+            "versions": dict(self.versions),
+            "trace": [[point.time, point.value, point.bound] for point in self.trace],
+            "permutation": self.permutation.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "Result":
+        """Make a result of what :meth:`to_dict` gave.
+
+        Raises
+        ------
+        FileFormatError
+            When something is missing or has the wrong type.
+        """
+        try:
+            if document["format"] != FORMAT or document["format_version"] != FORMAT_VERSION:
+                raise FileFormatError(f"not a permsolve result of format version {FORMAT_VERSION}")
+            limit = document["time_limit"]
+            return cls(
+                permutation=np.asarray(document["permutation"]),
+                pattern=Pattern.parse(document["pattern"]),
+                value=float(document["value"]),
+                baseline=float(document["baseline"]),
+                row_bound=float(document["row_bound"]),
+                bound=float(document["bound"]),
+                status=Status(document["status"]),
+                stop_reason=StopReason(document["stop_reason"]),
+                runtime=float(document["runtime"]),
+                time_limit=math.inf if limit is None else float(limit),
+                iterations=int(document["iterations"]),
+                trace=tuple(TracePoint(*map(float, point)) for point in document["trace"]),
+                solver=str(document["solver"]),
+                seed=int(document["seed"]),
+                workers=int(document["workers"]),
+                options=dict(document["options"]),
+                versions=dict(document["versions"]),
+            )
+        except FileFormatError:
+            raise
+        except (KeyError, TypeError, ValueError, OverflowError, PermsolveError) as error:
+            raise FileFormatError(f"not a permsolve result: {error}") from error
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the result to ``path``: ``.json`` (all of it as text) or ``.npz`` (arrays, and the rest as JSON).
+
+        The file appears whole or not at all. Nothing is pickled.
+
+        Raises
+        ------
+        FileFormatError
+            When the name ends in neither.
+        """
+        target = Path(path)
+        document = self.to_dict()
+        if target.suffix == ".json":
+            text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+            atomic_write(target, lambda stream: stream.write(text.encode()))
+        elif target.suffix == ".npz":
+            arrays = {
+                "permutation": np.asarray(document.pop("permutation"), np.int64),
+                "trace": np.asarray(document.pop("trace"), np.float64).reshape(-1, 3),
+                "result": np.frombuffer(json.dumps(document, allow_nan=False).encode(), np.uint8),
+            }
+            atomic_write(target, lambda stream: np.savez(stream, allow_pickle=False, **arrays))
+        else:
+            raise FileFormatError(f"cannot tell the format of {target.name!r}: name it .json or .npz")
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> "Result":
+        """Read a result that :meth:`save` wrote.
+
+        Raises
+        ------
+        FileFormatError
+            When the file is no such result.
+        OSError
+            When it cannot be read.
+        """
+        source = Path(path)
+        try:
+            if source.suffix == ".npz":
+                with np.load(source, allow_pickle=False) as archive:
+                    document = json.loads(archive["result"].tobytes())
+                    document["permutation"] = archive["permutation"]
+                    document["trace"] = archive["trace"].tolist()
+            else:
+                document = json.loads(source.read_bytes())
+        except OSError:
+            raise
+        except Exception as error:  # zipfile, zlib, numpy and json each raise their own on broken bytes
+            raise FileFormatError(f"{source.name} is not a permsolve result: {error}") from error
+        if not isinstance(document, dict):
+            raise FileFormatError(f"{source.name} is not a permsolve result")
+        return cls.from_dict(document)

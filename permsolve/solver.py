@@ -1,0 +1,69 @@
+"""What a solver is: the protocol, what it can do, and what it returns."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from permsolve.problem import Problem
+from permsolve.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a solver can do.
+
+    Attributes
+    ----------
+    summary : str
+        One line for the list of solvers.
+    exact : bool
+        Proves optimality when it runs to its end.
+    anytime : bool
+        Goes on improving until it is stopped, and returns the best found whenever that is.
+    warm_start : bool
+        Uses the initial permutation (the core never returns worse than it in any case).
+    parallel : bool
+        Uses more than one worker.
+    patterns : str
+        The N:M patterns it takes, in words.
+    needs : tuple of str
+        Distributions it needs beyond the core install.
+    """
+
+    summary: str
+    exact: bool = False
+    anytime: bool = False
+    warm_start: bool = False
+    parallel: bool = False
+    patterns: str = "all"
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a solver says when it ends; its permutations went to :meth:`permsolve.run.Run.offer`.
+
+    Attributes
+    ----------
+    proven : bool
+        The best permutation offered is optimal.
+    bound : float or None
+        A valid upper bound on the value of every permutation.
+    """
+
+    proven: bool = False
+    bound: float | None = None
+
+
+class Solver(Protocol):
+    """A solver: a class whose keyword arguments are its options, usually a frozen dataclass.
+
+    It is registered by name in the entry-point group ``permsolve.solvers``. It offers permutations to the
+    run as it finds them and asks it when to stop; the core scores what is offered, keeps the best and
+    makes the :class:`permsolve.Result`.
+    """
+
+    capabilities: ClassVar[Capabilities]
+
+    def solve(self, problem: Problem, run: Run, /) -> Outcome:
+        """Search until done or until ``run.should_stop()``."""
+        ...
