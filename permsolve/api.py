@@ -14,8 +14,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from permsolve.errors import InvalidOptionError, InvalidProblemError
 from permsolve.checks import is_number, is_whole
+from permsolve.errors import InvalidOptionError, InvalidProblemError
 from permsolve.observers import Observer
 from permsolve.problem import Problem
 from permsolve.registry import get_solver
@@ -133,7 +133,7 @@ def default_time_limit(problem: Problem) -> float:
     It grows with the cost of one full exchange matrix, columns * columns * rows.
     """
     work = float(problem.columns) ** 2 * problem.rows
-    return round(min(120.0, max(1.0, 4.0 * (work / 1e7) ** 0.5)), 1)
+    return float(round(min(120.0, max(1.0, 4.0 * (work / 1e7) ** 0.5)), 1))
 
 
 def _checked_time_limit(time_limit: float | None) -> float:

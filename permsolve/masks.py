@@ -9,7 +9,7 @@ from permsolve.errors import InvalidProblemError
 from permsolve.pattern import Pattern
 from permsolve.problem import Problem
 from permsolve.saliency import SaliencyFunction
-from permsolve.weights import BLOCK_ELEMENTS
+from permsolve.weights import BLOCK_ELEMENTS, as_weight, row_blocks
 
 
 def nm_mask(
@@ -36,8 +36,7 @@ def nm_mask(
     ndarray of bool, shape of ``weight``
         In the original column order; of equal entries those first in the permutation are kept.
     """
-    if weight.shape[1] != permutation.shape[0]:
-        raise InvalidProblemError(f"a permutation of {permutation.shape[0]} columns does not fit a weight {weight.shape}")
+    _check_width(weight, permutation)
     problem = Problem.from_weight(weight, pattern, saliency)
     rows, columns = problem.rows, problem.columns
     width = problem.group_count * pattern.m
@@ -55,3 +54,66 @@ def nm_mask(
         mask[start : start + step, permutation] = keep.reshape(block.shape[0], width)[:, :columns]
     unfolded = (weight.shape[0], *weight.shape[2:], columns)
     return np.ascontiguousarray(np.moveaxis(mask.reshape(unfolded), -1, 1))
+
+
+def nm_violations(weight: NDArray[Any], pattern: Pattern) -> NDArray[np.int64]:
+    """Rows of a weight that do not follow a pattern as they stand.
+
+    Parameters
+    ----------
+    weight : ndarray, shape (out, columns) or (out, columns, k...)
+        The weight, read as a matrix of out * k... rows.
+    pattern : Pattern
+        At most N of every M consecutive entries of a row may differ from zero (in a short last group too).
+
+    Returns
+    -------
+    ndarray of int64
+        Numbers of the rows that break it, ascending.
+    """
+    width = pattern.group_count(weight.shape[1]) * pattern.m
+    found = []
+    start = 0
+    for block in row_blocks(weight):
+        nonzero = np.zeros((block.shape[0], width), np.bool_)
+        nonzero[:, : block.shape[1]] = block != 0
+        counts = nonzero.reshape(block.shape[0], -1, pattern.m).sum(axis=2)
+        found.append(np.flatnonzero((counts > pattern.n).any(axis=1)) + start)
+        start += block.shape[0]
+    return np.concatenate(found)
+
+
+def reorder(weight: NDArray[Any], permutation: NDArray[np.int64], pattern: Pattern | None = None) -> NDArray[Any]:
+    """Re-order the columns (axis 1) of a weight; with a pattern, zero what it drops (smallest magnitudes).
+
+    Parameters
+    ----------
+    weight : ndarray, shape (out, columns) or (out, columns, k...)
+        The weight.
+    permutation : ndarray of int64, shape (columns,)
+        Order of the columns.
+    pattern : Pattern, optional
+        What to prune to.
+
+    Returns
+    -------
+    ndarray
+        A new weight of the same dtype.
+
+    Raises
+    ------
+    InvalidProblemError
+        When it is no weight, has another number of columns, or must be pruned and is not finite.
+    """
+    array = as_weight(weight)
+    _check_width(array, permutation)
+    if pattern is not None:
+        array = np.where(nm_mask(array, permutation, pattern), array, array.dtype.type(0))
+    return np.take(array, permutation, axis=1)
+
+
+def _check_width(weight: NDArray[Any], permutation: NDArray[np.int64]) -> None:
+    if weight.shape[1] != permutation.shape[0]:
+        raise InvalidProblemError(
+            f"the permutation orders {permutation.shape[0]} columns, the weight {weight.shape} has {weight.shape[1]}"
+        )

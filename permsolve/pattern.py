@@ -39,13 +39,11 @@ class Pattern:
         for number in (self.n, self.m):
             if isinstance(number, bool) or not isinstance(number, int):
                 raise InvalidPatternError(
-                    f"a pattern needs two integers, got {self.n!r} and {self.m!r}; "
-                    "for example Pattern(2, 4)"
+                    f"a pattern needs two integers, got {self.n!r} and {self.m!r}; for example Pattern(2, 4)"
                 )
         if not 1 <= self.n < self.m <= MAX_M:
             raise InvalidPatternError(
-                f"pattern {self.n}:{self.m} is impossible: "
-                f"choose 1 <= N < M <= {MAX_M}, for example 2:4"
+                f"pattern {self.n}:{self.m} is impossible: choose 1 <= N < M <= {MAX_M}, for example 2:4"
             )
 
     @classmethod

@@ -42,8 +42,10 @@ def check_permutation(permutation: ArrayLike, columns: int) -> NDArray[np.int64]
         raise InvalidSolutionError(f"the permutation names column {bad}: columns run from 0 to {columns - 1}")
     counts = np.bincount(array.astype(np.int64), minlength=columns)
     if (counts != 1).any():
-        raise InvalidSolutionError(f"the permutation names column {int(np.argmax(counts != 1))} "
-                                   f"{counts[np.argmax(counts != 1)]} times instead of once")
+        raise InvalidSolutionError(
+            f"the permutation names column {int(np.argmax(counts != 1))} "
+            f"{counts[np.argmax(counts != 1)]} times instead of once"
+        )
     return array.astype(np.int64)
 
 

@@ -13,7 +13,15 @@ from permsolve.kernels.scoring import group_values
 from permsolve.pattern import Pattern
 from permsolve.permutation import check_permutation, to_groups
 from permsolve.saliency import SaliencyFunction, get_saliency
-from permsolve.weights import BLOCK_ELEMENTS, as_array, as_matrix, as_weight, matrix_shape, row_blocks, working_dtype
+from permsolve.weights import (
+    BLOCK_ELEMENTS,
+    as_array,
+    as_matrix,
+    as_weight,
+    matrix_shape,
+    row_blocks,
+    working_dtype,
+)
 
 # Float32 sums of products of this range neither overflow nor lose small entries to denormals.
 _SAFE_MAXIMUM = 2.0**60

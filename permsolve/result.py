@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from permsolve.errors import FileFormatError, InvalidProblemError, InvalidSolutionError, PermsolveError
+from permsolve.errors import FileFormatError, InvalidSolutionError, PermsolveError
+from permsolve.io.reading import reading
+from permsolve.io.tensors_out import write_tensors
 from permsolve.io.writing import atomic_write
-from permsolve.masks import nm_mask
+from permsolve.masks import nm_mask, reorder
 from permsolve.pattern import Pattern
 from permsolve.permutation import check_permutation, to_groups
 from permsolve.run import TracePoint
@@ -146,7 +148,7 @@ class Result:
         InvalidProblemError
             When it is no weight, or has another number of columns.
         """
-        return np.take(self._fitting(weight), self.permutation, axis=1)
+        return reorder(as_weight(weight), self.permutation)
 
     def mask(self, weight: Any, saliency: str | SaliencyFunction = "magnitude") -> NDArray[np.bool_]:
         """Which entries of a weight to keep, in its *original* column order.
@@ -171,15 +173,7 @@ class Result:
         InvalidProblemError
             When it is no weight, has another number of columns, or is not finite.
         """
-        return nm_mask(self._fitting(weight), self.permutation, self.pattern, saliency)
-
-    def _fitting(self, weight: Any) -> NDArray[Any]:
-        array = as_weight(weight)
-        if array.shape[1] != self.columns:
-            raise InvalidProblemError(
-                f"the permutation orders {self.columns} columns, the weight {array.shape} has {array.shape[1]}"
-            )
-        return array
+        return nm_mask(as_weight(weight), self.permutation, self.pattern, saliency)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values; :meth:`from_dict` is its inverse."""
@@ -261,12 +255,12 @@ class Result:
             text = json.dumps(document, indent=1, allow_nan=False) + "\n"
             atomic_write(target, lambda stream: stream.write(text.encode()))
         elif target.suffix == ".npz":
-            arrays = {
+            arrays: dict[str, NDArray[Any]] = {
                 "permutation": np.asarray(document.pop("permutation"), np.int64),
                 "trace": np.asarray(document.pop("trace"), np.float64).reshape(-1, 3),
                 "result": np.frombuffer(json.dumps(document, allow_nan=False).encode(), np.uint8),
             }
-            atomic_write(target, lambda stream: np.savez(stream, allow_pickle=False, **arrays))
+            write_tensors(target, arrays)
         else:
             raise FileFormatError(f"cannot tell the format of {target.name!r}: name it .json or .npz")
 
@@ -282,7 +276,7 @@ class Result:
             When it cannot be read.
         """
         source = Path(path)
-        try:
+        with reading(source, "a permsolve result"):
             if source.suffix == ".npz":
                 with np.load(source, allow_pickle=False) as archive:
                     document = json.loads(archive["result"].tobytes())
@@ -290,10 +284,6 @@ class Result:
                     document["trace"] = archive["trace"].tolist()
             else:
                 document = json.loads(source.read_bytes())
-        except OSError:
-            raise
-        except Exception as error:  # zipfile, zlib, numpy and json each raise their own on broken bytes
-            raise FileFormatError(f"{source.name} is not a permsolve result: {error}") from error
         if not isinstance(document, dict):
             raise FileFormatError(f"{source.name} is not a permsolve result")
         return cls.from_dict(document)

@@ -56,6 +56,8 @@ class Run:
         What it keeps, float64.
     bound : float
         Best valid upper bound so far.
+    warm : bool
+        Whether the caller gave a permutation to start from.
     iteration : int
         Iterations that the solver has reported.
     trace : list of TracePoint
@@ -79,6 +81,7 @@ class Run:
         self.seed = seed
         self.workers = workers
         self.time_limit = time_limit
+        self.warm = initial is not None
         self.iteration = 0
         self.stop_reason: StopReason | None = None
         self._stop = stop

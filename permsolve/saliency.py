@@ -37,12 +37,14 @@ class Saliency:
 
 def _magnitude(weight: NDArray[Any]) -> NDArray[Any]:
     """Absolute value of each weight."""
-    return np.abs(weight)
+    magnitude: NDArray[Any] = np.abs(weight)
+    return magnitude
 
 
 def _squared(weight: NDArray[Any]) -> NDArray[Any]:
     """Square of each weight, in float64 so that neither tiny nor huge float32 weights are lost."""
-    return np.square(weight, dtype=np.float64)
+    square: NDArray[Any] = np.square(weight, dtype=np.float64)
+    return square
 
 
 _REGISTRY: dict[str, Saliency] = {}
@@ -93,4 +95,6 @@ def get_saliency(saliency: str | SaliencyFunction) -> Saliency:
         return _REGISTRY[saliency]
     except (KeyError, TypeError):
         known = ", ".join(available_saliencies())
-        raise UnknownSaliencyError(f"unknown saliency {saliency!r}: choose one of {known}, or give a function") from None
+        raise UnknownSaliencyError(
+            f"unknown saliency {saliency!r}: choose one of {known}, or give a function"
+        ) from None

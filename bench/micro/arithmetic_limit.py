@@ -61,9 +61,9 @@ def _register_loop(typing_context: Any, rounds: Any, start: Any) -> Any:
     return signature, generate
 
 
-@njit
-def _run(rounds: int, start: float) -> float:
-    return _register_loop(rounds, np.float32(start))  # type: ignore[no-any-return, call-arg]
+@njit(nogil=True)
+def _run(rounds, start):  # type: ignore[no-untyped-def]
+    return _register_loop(rounds, np.float32(start))  # type: ignore[call-arg]
 
 
 def arithmetic_limit(rounds: int = 4_000_000, repeats: int = 5) -> float:

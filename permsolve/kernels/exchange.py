@@ -145,9 +145,7 @@ def exchange(x, groups, members, n, columns, first, out, targets):
                     _thresholds(x, groups[g], n, start, length, top, of_group)
                     last_group = g
                 batch[k, :length] = of_group[position, :length]
-                held[k] += _sum_of_maxima(
-                    batch[k, :length], x[groups[g, position], start : start + length]
-                )
+                held[k] += _sum_of_maxima(batch[k, :length], x[groups[g, position], start : start + length])
             # Tiles of 4 x 2; past the end of the batch or of the columns a tile repeats what is there.
             for j in range(0, width, 2):
                 after = min(j + 1, width - 1)
@@ -155,7 +153,12 @@ def exchange(x, groups, members, n, columns, first, out, targets):
                 v = x[columns[after], start : start + length]
                 for k in range(0, size, 4):
                     s00, s01, s10, s11, s20, s21, s30, s31 = _tile(
-                        batch[k, :length], batch[k + 1, :length], batch[k + 2, :length], batch[k + 3, :length], u, v
+                        batch[k, :length],
+                        batch[k + 1, :length],
+                        batch[k + 2, :length],
+                        batch[k + 3, :length],
+                        u,
+                        v,
                     )
                     left = first + j
                     right = first + after

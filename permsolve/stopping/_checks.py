@@ -2,8 +2,8 @@
 
 import math
 
-from permsolve.errors import InvalidOptionError
 from permsolve.checks import is_number, is_whole
+from permsolve.errors import InvalidOptionError
 
 
 def nonnegative(name: str, value: float, *, integer: bool = False) -> None:

@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from permsolve.errors import InvalidOptionError
 from permsolve.checks import is_number
+from permsolve.errors import InvalidOptionError
 from permsolve.status import StopReason
 from permsolve.stopping.criterion import Criterion, Progress
 

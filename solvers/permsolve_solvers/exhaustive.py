@@ -23,7 +23,7 @@ def partition_count(columns: int, m: int) -> int:
     """Number of ways to split ``columns`` columns into groups of ``m``, the last one perhaps short."""
     full, rest = divmod(columns, m)
     ways = math.factorial(columns) // (math.factorial(m) ** full * math.factorial(full))
-    return ways // math.factorial(rest)
+    return int(ways // math.factorial(rest))
 
 
 def work(problem: Problem) -> float:
@@ -86,9 +86,7 @@ class Exhaustive:
         return Outcome(proven=True)
 
 
-def _all_groups(
-    problem: Problem, run: Run
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]] | None:
+def _all_groups(problem: Problem, run: Run) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]] | None:
     """Bit masks and values of all groups, ordered by first column, and where each first column begins."""
     m = problem.pattern.m
     width = problem.group_count * m

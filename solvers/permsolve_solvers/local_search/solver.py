@@ -7,15 +7,15 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from permsolve.checks import is_number, is_whole
 from permsolve.errors import InvalidOptionError
 from permsolve.kernels.scoring import group_values
-from permsolve.checks import is_number, is_whole
 from permsolve.permutation import from_groups, to_groups
 from permsolve.problem import Problem
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
-from permsolve_solvers.local_search.assignment import assignment_move
 from permsolve_solvers.local_search.state import State
+from permsolve_solvers.moves.assignment import assignment_move
 
 Groups = NDArray[np.int64]
 
@@ -44,7 +44,7 @@ PATIENCE = 20
 class LocalSearch:
     """Descent by assignment moves and swaps, then iterated descent with Metropolis acceptance.
 
-    1. Assignment moves (:mod:`.assignment`) on submatrices of the exchange matrix, until they stall.
+    1. Assignment moves (:func:`.assignment_move`) on submatrices of the exchange matrix, until they stall.
     2. Up to ``block`` columns: every worker runs its own chain of perturbations with a full exchange matrix. More
        columns: the groups are dealt at random into blocks, which the workers search side by side, then dealt again.
 

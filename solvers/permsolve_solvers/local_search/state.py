@@ -91,7 +91,14 @@ class State:
         m = self.groups.shape[1]
         members = np.column_stack([np.repeat(changed, m), np.tile(np.arange(m), changed.shape[0])])
         exchange(
-            self.x, self.groups, members, self.n, np.arange(self.x.shape[0]), 0, self.e, self.groups[changed].ravel()
+            self.x,
+            self.groups,
+            members,
+            self.n,
+            np.arange(self.x.shape[0]),
+            0,
+            self.e,
+            self.groups[changed].ravel(),
         )
 
     def reset(self, groups: Groups) -> None:
@@ -108,9 +115,7 @@ class State:
         """Best swaps until none gains (or ``limit`` are done); how many there were."""
         dirty = np.ones(self.groups.shape[0], np.bool_)
         return int(
-            _kernels.descend(
-                self.x, self.groups, self.n, self.where, self.values, self.e, self.real, dirty, limit
-            )
+            _kernels.descend(self.x, self.groups, self.n, self.where, self.values, self.e, self.real, dirty, limit)
         )
 
     def spread(self, rng: np.random.Generator) -> float:
@@ -122,7 +127,7 @@ class State:
         other = self.where[i] != self.where[j]
         gains = (self.e[i, j] + self.e[j, i])[other]
         low, high = np.quantile(gains, [0.25, 0.75]) if gains.size else (0.0, 0.0)
-        return max(float(high - low), 1e-9 * float(self.values.sum()), np.finfo(np.float32).tiny)
+        return max(float(high - low), 1e-9 * float(self.values.sum()), float(np.finfo(np.float32).tiny))
 
     def perturb(self, steps: int, kick: int, temperature: float, reach: int, rng: np.random.Generator) -> Groups | None:
         """Iterated descent (:func:`_kernels.perturb`); the best groups seen if they beat the present ones."""

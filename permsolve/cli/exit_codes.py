@@ -1,0 +1,19 @@
+"""What the command line returns."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes, documented in ``permsolve --help``."""
+
+    OK = 0
+    CHECK_FAILED = 1
+    WRONG_INPUT = 2
+    SOLVER_REFUSES = 3
+    INTERRUPTED = 130
+
+
+EPILOG = (
+    "Exit codes: 0 done; 1 check found rows that break the pattern; 2 wrong usage or input (nothing was written); "
+    "3 the solver is not installed or refuses the problem; 130 stopped by Ctrl-C (solve wrote the best found so far)."
+)

@@ -1,0 +1,53 @@
+"""``permsolve inspect``."""
+
+from permsolve.cli.exit_codes import ExitCode
+from permsolve.cli.parameters import PatternText, SaliencyName, Source
+
+
+def inspect(source: Source, pattern: PatternText = "2:4", saliency: SaliencyName = "magnitude") -> int:
+    """List the tensors of a file: shape, type, whether they can be permuted, and what the pattern keeps of them.
+
+    "kept" is the share that the pattern keeps in the given order, "row bound" a share that no order exceeds.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from permsolve.cli.progress import share
+    from permsolve.errors import InvalidProblemError
+    from permsolve.io.weight_file import open_weights
+    from permsolve.pattern import Pattern
+    from permsolve.problem import Problem
+    from permsolve.saliency import get_saliency
+
+    parsed = Pattern.parse(pattern)
+    get_saliency(saliency)
+    file = open_weights(source)
+    table = Table(box=box.SIMPLE)
+    table.add_column("tensor", overflow="fold")
+    table.add_column("shape")
+    table.add_column("dtype")
+    table.add_column(f"kept at {parsed}", justify="right")
+    table.add_column("row bound", justify="right")
+    table.add_column("can be permuted", overflow="fold")
+    for info in file.tensors():
+        kept, bound, verdict = "", "", info.reason or "yes"
+        if info.eligible:
+            try:
+                problem = Problem.from_weight(file.read(info.name), parsed, saliency)
+            except InvalidProblemError as error:  # not finite: say so and go on with the others
+                verdict = str(error)
+            else:
+                kept = share(problem.baseline, problem.total)
+                bound = share(problem.row_bound, problem.total)
+        table.add_row(
+            Text(info.name),
+            " x ".join(map(str, info.shape)) or "scalar",
+            info.dtype,
+            kept,
+            bound,
+            Text(verdict),
+        )
+    Console(highlight=False).print(table)
+    return ExitCode.OK

@@ -1,0 +1,148 @@
+"""``permsolve solve``."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from permsolve.cli.exit_codes import ExitCode
+from permsolve.cli.outputs import STDOUT, check_output
+from permsolve.cli.parameters import PatternText, SaliencyName, Source, Tensor, parse_options
+
+if TYPE_CHECKING:
+    from permsolve.result import Result
+
+
+def solve(
+    source: Source,
+    pattern: PatternText = "2:4",
+    solver: Annotated[str, typer.Option(help="Name of a solver: see `permsolve solvers`.")] = "auto",
+    time_limit: Annotated[
+        float | None,
+        typer.Option(help="Seconds of search, for each tensor. [default: by the size, 1 to 120]", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads to use. [default: all cores]", show_default=False)
+    ] = None,
+    saliency: SaliencyName = "magnitude",
+    initial: Annotated[
+        Path | None, typer.Option(help="A permutation or result to start from.", show_default=False)
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="An option of the solver; may be repeated.", show_default=False),
+    ] = None,
+    tensor: Tensor = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Solve every tensor that can be permuted, into one output file.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the permutation here (.npy; .npz or .safetensors by tensor name). Without it, nothing is "
+            "written but --json.",
+            show_default=False,
+        ),
+    ] = None,
+    json_path: Annotated[
+        str | None,
+        typer.Option("--json", help="Write the whole result here (.json, or - for stdout alone).", show_default=False),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> int:
+    """Find a column permutation that keeps more of a weight under N:M sparsity.
+
+    The weight is (out, in) or (out, in, k...); its input channels are re-ordered. The permutation p written by --out
+    means weight[:, p]. Ctrl-C ends the search: what was found so far is written.
+    """
+    check_output(out, "--out", (".npz", ".safetensors") if every else (".npy", ".npz", ".safetensors"), source)
+    check_output(json_path, "--json", (".json",), source)
+    if every and tensor is not None:
+        raise typer.BadParameter("--all and --tensor exclude each other")
+    if every and initial is not None:
+        raise typer.BadParameter("--all and --initial exclude each other: a permutation belongs to one tensor")
+    options = parse_options(option or [])
+
+    from permsolve.api import solve as run_solver
+    from permsolve.cli.permutation_files import read_permutations
+    from permsolve.cli.progress import progress_line
+    from permsolve.cli.tables import result_table, results_table
+    from permsolve.errors import FileFormatError
+    from permsolve.io.weight_file import choose_tensor, open_weights
+    from permsolve.pattern import Pattern
+    from permsolve.problem import Problem
+    from permsolve.registry import get_solver
+    from permsolve.status import StopReason
+
+    parsed = Pattern.parse(pattern)
+    get_solver(solver, **options)  # a wrong name or option shows before a large file is read
+    start = None
+    if initial is not None:
+        permutations, _ = read_permutations(initial)
+        if len(permutations) != 1:
+            raise FileFormatError(f"{initial}: holds {len(permutations)} permutations, --initial needs one")
+        (start,) = permutations.values()
+    file = open_weights(source)
+    if every:
+        chosen = [info for info in file.tensors() if info.eligible]
+        if not chosen:
+            raise FileFormatError(f"{source}: none of its {len(file.tensors())} tensors can be permuted")
+    else:
+        chosen = [choose_tensor(file, tensor)]
+
+    results: dict[str, Result] = {}
+    for info in chosen:
+        problem = Problem.from_weight(file.read(info.name), parsed, saliency)
+        with progress_line(problem, info.name, show=not quiet) as observer:
+            result = run_solver(
+                problem,
+                solver,
+                time_limit=time_limit,
+                seed=seed,
+                workers=workers,
+                initial=start,
+                observer=observer,
+                **options,
+            )
+        results[info.name] = result
+        if result.stop_reason == StopReason.INTERRUPTED:
+            break
+    interrupted = result.stop_reason == StopReason.INTERRUPTED
+
+    _write(results, every, out, json_path)
+    if not quiet:
+        table = results_table(results) if every else result_table(info.name, result)
+        _console(to_stderr=json_path == STDOUT).print(table)
+    if interrupted:
+        where = " and ".join(str(path) for path in (out, json_path) if path is not None and path != STDOUT)
+        kept = f"the best found so far was written to {where}" if where else "the best found so far is shown"
+        sys.stderr.write(f"permsolve: interrupted: {kept}\n")
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK
+
+
+def _write(results: "Mapping[str, Result]", every: bool, out: Path | None, json_path: str | None) -> None:
+    from permsolve.io.tensors_out import write_tensors
+    from permsolve.io.writing import atomic_write
+
+    if out is not None:
+        write_tensors(out, {name: result.permutation for name, result in results.items()})
+    if json_path is None:
+        return
+    document: dict[str, Any] = {name: result.to_dict() for name, result in results.items()}
+    document = {"tensors": document} if every else next(iter(document.values()))
+    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+    if json_path == STDOUT:
+        sys.stdout.write(text)
+    else:
+        atomic_write(json_path, lambda stream: stream.write(text.encode()))
+
+
+def _console(*, to_stderr: bool) -> Any:
+    from rich.console import Console
+
+    return Console(stderr=to_stderr, highlight=False)

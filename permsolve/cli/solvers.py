@@ -1,0 +1,54 @@
+"""``permsolve solvers``."""
+
+import dataclasses
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from permsolve.cli.exit_codes import ExitCode
+from permsolve.cli.outputs import STDOUT
+
+
+def solvers(
+    json_path: Annotated[
+        str | None, typer.Option("--json", help="Give - to print JSON instead.", show_default=False)
+    ] = None,
+) -> int:
+    """List the solvers: what each can do and its options."""
+    if json_path not in (None, STDOUT):
+        raise typer.BadParameter("--json takes - here")
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from permsolve.errors import SolverUnavailableError
+    from permsolve.registry import available_solvers, option_names, solver_class
+
+    rows: list[dict[str, Any]] = []
+    for name in available_solvers():
+        try:
+            solver = solver_class(name)
+        except SolverUnavailableError as error:
+            rows.append({"name": name, "available": False, "summary": str(error), "options": []})
+            continue
+        capabilities = dataclasses.asdict(solver.capabilities)
+        rows.append({"name": name, "available": True, **capabilities, "options": list(option_names(solver))})
+    if json_path == STDOUT:
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+        return ExitCode.OK
+    table = Table(box=box.SIMPLE)
+    table.add_column("solver", no_wrap=True)
+    table.add_column("what it does", overflow="fold", ratio=3)
+    table.add_column("capabilities", overflow="fold", ratio=2)
+    table.add_column("options", overflow="fold", min_width=11)
+    for row in rows:
+        flags = [flag.replace("_", " ") for flag in ("exact", "anytime", "warm_start", "parallel") if row.get(flag)]
+        flags += [f"N:M {row['patterns']}"] if row["available"] else ["not installed"]
+        cells = (row["name"], row["summary"], ", ".join(flags), ", ".join(row["options"]))
+        table.add_row(*(Text(str(cell)) for cell in cells))
+    Console(highlight=False).print(table)
+    return ExitCode.OK

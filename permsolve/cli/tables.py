@@ -1,0 +1,50 @@
+"""Tables of results."""
+
+from collections.abc import Mapping
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from permsolve.result import Result
+
+
+def result_table(name: str, result: Result) -> Table:
+    """One result, a property per line."""
+    table = Table(box=box.SIMPLE, show_header=False, title=Text(f"{name}: {result.columns} columns, {result.pattern}"))
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    gained = result.value - result.baseline
+    relative = 100.0 * gained / result.baseline if result.baseline > 0.0 else 0.0
+    rows = {
+        "kept before": f"{result.baseline:,.4f}",
+        "kept after": f"{result.value:,.4f}  (+{relative:.3f} %)",
+        "row bound": f"{result.row_bound:,.4f}",
+        "efficacy": f"{result.efficacy:.2f} %",
+        "gap to bound": f"{100.0 * result.gap:.3f} %",
+        "time": f"{result.runtime:.2f} s",
+        "solver": f"{result.solver} (seed {result.seed}, {result.workers} workers)",
+        "status": f"{result.status} ({result.stop_reason})",
+    }
+    for label, value in rows.items():
+        table.add_row(label, Text(value))
+    return table
+
+
+def results_table(results: Mapping[str, Result]) -> Table:
+    """Several results, one per line."""
+    table = Table(box=box.SIMPLE)
+    table.add_column("tensor", overflow="fold", min_width=14)
+    for heading in ("kept before", "after", "row bound", "efficacy", "time", "status"):
+        table.add_column(heading, justify="right")
+    for name, result in results.items():
+        table.add_row(
+            Text(name),
+            f"{result.baseline:.6g}",
+            f"{result.value:.6g}",
+            f"{result.row_bound:.6g}",
+            f"{result.efficacy:.2f} %",
+            f"{result.runtime:.1f} s",
+            str(result.status),
+        )
+    return table

@@ -1,0 +1,44 @@
+"""One place where whatever a parser raises on broken bytes becomes one clear error."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from permsolve.errors import FileFormatError, PermsolveError
+
+
+@contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Turn any failure to parse ``path`` into a :class:`FileFormatError` that names it.
+
+    Errors of the file system (missing, unreadable, a folder) stay what they are, and so does running out of memory.
+
+    Parameters
+    ----------
+    path : Path
+        The file being read.
+    kind : str
+        What it should be, for the message: ``"a .npy array"``.
+
+    Raises
+    ------
+    FileFormatError
+        When the body of the ``with`` statement fails to make sense of the file.
+    """
+    try:
+        yield
+    except (PermsolveError, MemoryError):
+        raise
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise FileFormatError(f"{path}: not {kind}: {_one_line(error)}") from error
+    except Exception as error:  # numpy, zipfile, zlib, json and safetensors each raise their own
+        raise FileFormatError(f"{path}: not {kind}: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if "pickle" in text or "Python objects" in text:
+        return "it holds pickled objects, which are never loaded: save a plain numeric array instead"
+    return text if len(text) <= 200 else text[:200] + "..."

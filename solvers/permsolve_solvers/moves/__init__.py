@@ -1,0 +1,1 @@
+"""Moves and search states that several solvers share."""

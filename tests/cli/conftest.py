@@ -1,0 +1,43 @@
+"""Running the command line in process."""
+
+import io
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from permsolve.cli import main
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command returned and printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run_command(*arguments: object) -> Answer:
+    """Run ``permsolve ARGUMENTS`` in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main([str(argument) for argument in arguments])
+    return Answer(int(code), out.getvalue(), err.getvalue())
+
+
+@pytest.fixture
+def run() -> Callable[..., Answer]:
+    """The command line as a function."""
+    return run_command
+
+
+@pytest.fixture
+def weight_file(tmp_path: Path) -> Path:
+    """A small weight in a file."""
+    path = tmp_path / "w.npy"
+    np.save(path, np.random.default_rng(0).normal(size=(24, 18)).astype(np.float32))
+    return path
