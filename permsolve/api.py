@@ -106,6 +106,7 @@ def solve(
         run.tighten(outcome.bound)
     if outcome.proven:
         run.tighten(run.value)
+    runtime = run.elapsed
     return Result(
         permutation=run.permutation,
         pattern=problem.pattern,
@@ -115,10 +116,10 @@ def solve(
         bound=run.bound,
         status=Status.OPTIMAL if run.proven else Status.FEASIBLE,
         stop_reason=run.stop_reason or (StopReason.PROVEN if run.proven else StopReason.COMPLETED),
-        runtime=run.elapsed,
+        runtime=runtime,
         time_limit=run.time_limit,
         iterations=run.iteration,
-        trace=(*run.trace, TracePoint(run.elapsed, run.value, run.bound)),
+        trace=(*run.trace, TracePoint(runtime, run.value, run.bound)),
         solver=solver,
         seed=run.seed,
         workers=run.workers,

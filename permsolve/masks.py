@@ -9,7 +9,7 @@ from permsolve.errors import InvalidProblemError
 from permsolve.pattern import Pattern
 from permsolve.problem import Problem
 from permsolve.saliency import SaliencyFunction
-from permsolve.weights import BLOCK_ELEMENTS, as_weight, row_blocks
+from permsolve.weights import BLOCK_ELEMENTS, as_array, as_weight, row_blocks
 
 
 def nm_mask(
@@ -83,7 +83,7 @@ def nm_violations(weight: NDArray[Any], pattern: Pattern) -> NDArray[np.int64]:
     return np.concatenate(found)
 
 
-def reorder(weight: NDArray[Any], permutation: NDArray[np.int64], pattern: Pattern | None = None) -> NDArray[Any]:
+def reorder(weight: Any, permutation: NDArray[np.int64], pattern: Pattern | None = None) -> NDArray[Any]:
     """Re-order the columns (axis 1) of a weight; with a pattern, zero what it drops (smallest magnitudes).
 
     Parameters
@@ -105,15 +105,15 @@ def reorder(weight: NDArray[Any], permutation: NDArray[np.int64], pattern: Patte
     InvalidProblemError
         When it is no weight, has another number of columns, or must be pruned and is not finite.
     """
-    array = as_weight(weight)
+    array = as_array(weight)
     _check_width(array, permutation)
     if pattern is not None:
-        array = np.where(nm_mask(array, permutation, pattern), array, array.dtype.type(0))
+        array = np.where(nm_mask(as_weight(array), permutation, pattern), array, array.dtype.type(0))
     return np.take(array, permutation, axis=1)
 
 
 def _check_width(weight: NDArray[Any], permutation: NDArray[np.int64]) -> None:
-    if weight.shape[1] != permutation.shape[0]:
+    if weight.ndim < 2 or weight.shape[1] != permutation.shape[0]:
         raise InvalidProblemError(
-            f"the permutation orders {permutation.shape[0]} columns, the weight {weight.shape} has {weight.shape[1]}"
+            f"the permutation orders {permutation.shape[0]} columns: axis 1 of shape {weight.shape} must have as many"
         )

@@ -136,7 +136,7 @@ class Result:
         Parameters
         ----------
         weight : array_like, shape (out, columns) or (out, columns, k...)
-            The weight, or anything that shares its input channels.
+            The weight, or anything that shares its input channels, such as a mask of it.
 
         Returns
         -------
@@ -148,7 +148,7 @@ class Result:
         InvalidProblemError
             When it is no weight, or has another number of columns.
         """
-        return reorder(as_weight(weight), self.permutation)
+        return reorder(weight, self.permutation)
 
     def mask(self, weight: Any, saliency: str | SaliencyFunction = "magnitude") -> NDArray[np.bool_]:
         """Which entries of a weight to keep, in its *original* column order.
@@ -278,7 +278,7 @@ class Result:
         source = Path(path)
         with reading(source, "a permsolve result"):
             if source.suffix == ".npz":
-                with np.load(source, allow_pickle=False) as archive:
+                with source.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                     document = json.loads(archive["result"].tobytes())
                     document["permutation"] = archive["permutation"]
                     document["trace"] = archive["trace"].tolist()

@@ -66,7 +66,11 @@ class NpzFile:
 
     def read(self, name: str) -> NDArray[Any]:
         """Load one array."""
-        with reading(self.path, "a .npz archive"), np.load(self.path, allow_pickle=False) as archive:
+        with (
+            reading(self.path, "a .npz archive"),
+            self.path.open("rb") as stream,
+            np.load(stream, allow_pickle=False) as archive,
+        ):
             return _as_stored(archive[name])
 
 

@@ -15,7 +15,7 @@ from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
 
 MAX_COLUMNS = 24  # 2^24 sets: 200 MB of tables
-MAX_WORK = 2e10  # some minutes
+MAX_WORK = 2 * 10**10  # some minutes
 SLICE = 1 << 14
 
 
@@ -26,13 +26,18 @@ def partition_count(columns: int, m: int) -> int:
     return int(ways // math.factorial(rest))
 
 
-def work(problem: Problem) -> float:
+def work(problem: Problem) -> int:
     """Upper estimate of the elementary steps that :class:`Exhaustive` needs."""
     m = problem.pattern.m
     width = problem.group_count * m
-    scoring = math.comb(width, m) * float(problem.rows) * m * problem.pattern.n
+    scoring = math.comb(width, m) * problem.rows * m * problem.pattern.n
     searching = sum(math.comb(width, g * m) * math.comb(width - 1, m - 1) for g in range(problem.group_count))
     return scoring + searching
+
+
+def _magnitude(number: int) -> str:
+    """The number, or about how large it is: it may have thousands of digits."""
+    return str(number) if number < 10**6 else f"about 10^{math.log10(number):.1f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +58,11 @@ class Exhaustive:
         """Score all groups, run the dynamic programme, offer the optimum."""
         m = problem.pattern.m
         width = problem.group_count * m
-        steps = work(problem)
-        if width > MAX_COLUMNS or steps > MAX_WORK:
+        if width > MAX_COLUMNS or work(problem) > MAX_WORK:
             raise UnsupportedProblemError(
                 f"exhaustive cannot finish {problem.rows} x {problem.columns} at {problem.pattern}: "
-                f"{partition_count(problem.columns, m):.3e} partitions, at least {steps:.1e} steps "
-                f"(limits: {MAX_COLUMNS} columns with padding, {MAX_WORK:.0e} steps); use another solver"
+                f"{_magnitude(partition_count(problem.columns, m))} partitions, {_magnitude(work(problem))} steps "
+                f"(limits: {MAX_COLUMNS} columns with padding, {_magnitude(MAX_WORK)} steps); use another solver"
             )
         listed = _all_groups(problem, run)
         if listed is None:

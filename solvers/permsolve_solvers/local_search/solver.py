@@ -26,10 +26,12 @@ MAX_ASSIGNMENT = 512
 WINDOW = 32
 STALL_WHOLE = 0.01
 STALL_BLOCKS = 0.0003
-# Work between two looks at the clock, in maxima-and-additions (about 50 ms on one core), and groups whose rows
+# Work between two looks at the clock, in maxima-and-additions (some 15 ms on one core), and groups whose rows
 # of the exchange matrix one perturbation step recomputes (measured: 5 to 9).
-SLICE = 6e8
+SLICE = 2e8
 GROUPS_PER_STEP = 7
+# On tiny problems a step's overhead counts, not its arithmetic.
+MAX_STEPS = 2000
 # Swaps of a descent between two looks at the clock are sized the same way: two groups each.
 GROUPS_PER_SWAP = 2
 # Most groups that one perturbation step may change; bounds what is kept for putting things back.
@@ -130,7 +132,8 @@ class LocalSearch:
         chains = [self._descended(problem, run, to_groups(run.permutation, problem.pattern))]
         chains += [chains[0].copy() for _ in rngs[1:]]
         temperature = self.temperature * chains[0].spread(rngs[0])
-        steps = max(1, int(SLICE / (GROUPS_PER_STEP * problem.pattern.m * chains[0].x.size)))
+        work = GROUPS_PER_STEP * problem.pattern.m * chains[0].x.size
+        steps = min(MAX_STEPS, max(1, int(SLICE / work)))
         stalled = 0
         while not run.should_stop():
             tasks = [

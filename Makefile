@@ -1,0 +1,80 @@
+# make solve   find a permutation for the example weight and show what it keeps
+# make test    run the fast tests
+# make lint    style, types, import contracts, dependencies
+# make clean   remove everything that these made
+#
+# They need Python >= 3.11 and nothing else: all that is installed goes into .venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= build
+EXAMPLE ?= bench/data/digits_mlp.npy
+TIME_LIMIT ?= 5
+
+BIN := $(VENV)/bin
+# Editable: only a change of the dependencies makes it necessary to install again.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+
+.PHONY: help solve test lint clean install install-test install-lint
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+solve: install
+	@mkdir -p $(OUT)
+	$(BIN)/permsolve solve $(EXAMPLE) --pattern 2:4 --time-limit $(TIME_LIMIT) --seed 0 \
+		--out $(OUT)/example-permutation.npy --json $(OUT)/example-result.json
+
+test: install-test
+	$(BIN)/python -m pytest
+
+lint: install-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=.:solvers $(BIN)/lint-imports
+	$(BIN)/deptry .
+
+clean:
+	rm -rf $(VENV) $(OUT) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	find permsolve solvers bench tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+install: $(VENV)/.installed
+install-test: $(VENV)/.installed-test
+install-lint: $(VENV)/.installed-lint
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/.created
+	@echo "installing permsolve into $(VENV)"
+	@$(INSTALL) .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(VENV)/.created
+	@echo "installing permsolve and its test tools into $(VENV)"
+	@$(INSTALL) '.[test]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-lint: pyproject.toml | $(VENV)/.created
+	@echo "installing permsolve and its lint tools into $(VENV)"
+	@$(INSTALL) '.[test,lint]'
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-test
+
+# Debian splits venv's ensurepip off into a package of its own. Without it, a pip outside the environment can
+# install one into it.
+$(VENV)/.created:
+	@command -v $(PYTHON) >/dev/null 2>&1 || { \
+		echo "no $(PYTHON) found: install Python >= 3.11 (Debian: apt install python3 python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "permsolve needs Python >= 3.11, but $(PYTHON) is $$($(PYTHON) --version 2>&1):" \
+			"name another, for example make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@rm -rf $(VENV)
+	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv $(VENV); then :; \
+	elif $(PYTHON) -m pip --version >/dev/null 2>&1 && rm -rf $(VENV) && \
+		$(PYTHON) -m venv --without-pip $(VENV) && \
+		$(PYTHON) -m pip --python $(VENV)/bin/python install --quiet --disable-pip-version-check pip; then :; \
+	else \
+		rm -rf $(VENV); \
+		echo "cannot make a virtual environment: $(PYTHON) has no ensurepip and no pip" \
+			"(Debian: apt install python3-venv, then run make again)" >&2; exit 1; \
+	fi
+	@touch $@

@@ -1,0 +1,1 @@
+"""Benchmarks and example data; never shipped."""
