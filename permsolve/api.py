@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from types import FrameType
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from permsolve.checks import is_number, is_whole
@@ -21,8 +22,12 @@ from permsolve.problem import Problem
 from permsolve.registry import get_solver
 from permsolve.result import Result
 from permsolve.run import Run, TracePoint
+from permsolve.solver import Solver
 from permsolve.status import Status, StopReason
-from permsolve.stopping import AnyOf, StoppingCriterion
+from permsolve.stopping import AnyOf, MaxIterations, StoppingCriterion
+
+# Enough for every phase of a solver to be reached on a problem of 8 groups.
+WARM_UP_ITERATIONS = 300
 
 
 def solve(
@@ -91,6 +96,8 @@ def solve(
     criterion = _combined(stop)
     if time_limit is None and criterion is None and engine.capabilities.anytime:
         time_limit = default_time_limit(problem)
+    if engine.capabilities.compiled:
+        _warm_up(type(engine))
     run = Run(
         problem,
         initial=initial,
@@ -165,6 +172,13 @@ def _combined(stop: StoppingCriterion | Sequence[StoppingCriterion] | None) -> S
     if not isinstance(stop, Sequence) or isinstance(stop, str | bytes):
         raise InvalidOptionError(f"stop must be a stopping criterion or a list of them, got {stop!r}")
     return AnyOf(*stop) if stop else None
+
+
+@lru_cache(maxsize=64)
+def _warm_up(solver: type[Solver]) -> None:
+    """Run a solver once on a tiny problem that no solver proves at once, so that its kernels are compiled."""
+    problem = Problem(np.random.default_rng(0).random((8, 32)))
+    solver().solve(problem, Run(problem, stop=MaxIterations(WARM_UP_ITERATIONS)))
 
 
 @contextmanager

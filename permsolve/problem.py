@@ -169,9 +169,10 @@ class Problem:
 
     @cached_property
     def working(self) -> NDArray[np.float32]:
-        """Float32 view of :attr:`padded` for searching, scaled by a power of two where float32 sums need it.
+        """Float32 form of :attr:`padded` for searching, read-only.
 
-        It shares the memory of a float32 saliency of ordinary magnitude; otherwise it is a copy.
+        A float32 saliency of ordinary magnitude is shared as it is. Any other is copied, scaled by a
+        power of two to a largest entry in [0.5, 1), so that float32 sums of it neither overflow nor vanish.
         """
         largest = float(self._padded.max())
         if self._padded.dtype == np.float32 and (largest == 0.0 or _SAFE_MINIMUM < largest < _SAFE_MAXIMUM):

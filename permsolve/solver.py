@@ -25,6 +25,9 @@ class Capabilities:
         Uses more than one worker.
     patterns : str
         The N:M patterns it takes, in words.
+    compiled : bool
+        Uses jitted kernels: the core runs it on a tiny problem before the clock starts, so that no time limit
+        pays for compiling them or for loading them from the cache.
     needs : tuple of str
         Distributions it needs beyond the core install.
     """
@@ -35,6 +38,7 @@ class Capabilities:
     warm_start: bool = False
     parallel: bool = False
     patterns: str = "all"
+    compiled: bool = False
     needs: tuple[str, ...] = ()
 
 

@@ -132,9 +132,12 @@ def exchange(x, groups, members, n, columns, first, out, targets):
     of_group = np.empty((m, block), np.float32)
     batch = np.zeros((BATCH, block), np.float32)
     held = np.empty(BATCH, np.float64)
+    # Tiles of 4 x 2 may reach past the batch and past the columns: there is room for what they add there.
+    sums = np.empty((BATCH, width + 1), np.float32)
     for begin in range(0, count, BATCH):
         size = min(BATCH, count - begin)
         held[:] = 0.0
+        sums[:] = 0.0
         for start in range(0, rows, block):
             length = min(block, rows - start)
             last_group = -1
@@ -146,63 +149,22 @@ def exchange(x, groups, members, n, columns, first, out, targets):
                     last_group = g
                 batch[k, :length] = of_group[position, :length]
                 held[k] += _sum_of_maxima(batch[k, :length], x[groups[g, position], start : start + length])
-            # Tiles of 4 x 2; past the end of the batch or of the columns a tile repeats what is there.
             for j in range(0, width, 2):
-                after = min(j + 1, width - 1)
                 u = x[columns[j], start : start + length]
-                v = x[columns[after], start : start + length]
+                v = x[columns[min(j + 1, width - 1)], start : start + length]
                 for k in range(0, size, 4):
                     s00, s01, s10, s11, s20, s21, s30, s31 = _tile(
-                        batch[k, :length],
-                        batch[k + 1, :length],
-                        batch[k + 2, :length],
-                        batch[k + 3, :length],
-                        u,
-                        v,
+                        batch[k, :length], batch[k + 1, :length], batch[k + 2, :length], batch[k + 3, :length], u, v
                     )
-                    left = first + j
-                    right = first + after
-                    if start == 0:
-                        out[targets[begin + k], left] = s00
-                        out[targets[begin + k], right] = s01
-                        if k + 1 < size:
-                            out[targets[begin + k + 1], left] = s10
-                            out[targets[begin + k + 1], right] = s11
-                        if k + 2 < size:
-                            out[targets[begin + k + 2], left] = s20
-                            out[targets[begin + k + 2], right] = s21
-                        if k + 3 < size:
-                            out[targets[begin + k + 3], left] = s30
-                            out[targets[begin + k + 3], right] = s31
-                    else:
-                        out[targets[begin + k], left] += s00
-                        if k + 1 < size:
-                            out[targets[begin + k + 1], left] += s10
-                        if k + 2 < size:
-                            out[targets[begin + k + 2], left] += s20
-                        if k + 3 < size:
-                            out[targets[begin + k + 3], left] += s30
-                        if after > j:
-                            out[targets[begin + k], right] += s01
-                            if k + 1 < size:
-                                out[targets[begin + k + 1], right] += s11
-                            if k + 2 < size:
-                                out[targets[begin + k + 2], right] += s21
-                            if k + 3 < size:
-                                out[targets[begin + k + 3], right] += s31
+                    sums[k, j] += s00
+                    sums[k, j + 1] += s01
+                    sums[k + 1, j] += s10
+                    sums[k + 1, j + 1] += s11
+                    sums[k + 2, j] += s20
+                    sums[k + 2, j + 1] += s21
+                    sums[k + 3, j] += s30
+                    sums[k + 3, j + 1] += s31
         for k in range(size):
             row = out[targets[begin + k]]
-            for j in range(first, first + width):
-                row[j] = np.float32(np.float64(row[j]) - held[k])
-
-
-@njit(cache=True, nogil=True)
-def refresh_group(x, groups, g, n, columns, e, members):
-    """Recompute the rows of a full exchange matrix ``e`` that belong to the columns of group ``g``.
-
-    ``columns`` is ``arange`` of all columns, ``members`` a scratch array of int64, shape (M, 2).
-    """
-    for position in range(groups.shape[1]):
-        members[position, 0] = g
-        members[position, 1] = position
-    exchange(x, groups, members, n, columns, 0, e, groups[g])
+            for j in range(width):
+                row[first + j] = np.float32(np.float64(sums[k, j]) - held[k])

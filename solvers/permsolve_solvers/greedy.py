@@ -26,7 +26,9 @@ class Greedy:
     together columns that complement each other. One iteration is one round.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities("constructive: M rounds of assignment, heaviest columns first")
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        "constructive: M rounds of assignment, heaviest columns first", compiled=True
+    )
 
     def solve(self, problem: Problem, run: Run, /) -> Outcome:
         """Build one permutation and offer it."""
@@ -59,7 +61,7 @@ def _deal(problem: Problem, groups: NDArray[np.int64], arrivals: NDArray[np.int6
     for part in range(parts):  # interleaved, so that each part has light and heavy columns
         mine = slice(part, None, parts)
         some = groups[mine]
-        newcomers = arrivals[mine]
+        newcomers = np.ascontiguousarray(arrivals[mine])
         size = some.shape[1] + 1
         # The last place holds a stand-in: what it is only shifts a whole row of the matrix.
         partial = np.hstack([some, some[:, :1]])

@@ -13,7 +13,7 @@ real : int                          columns below it may move, those from it on 
 import numpy as np
 from numba import njit
 
-from permsolve.kernels.exchange import refresh_group
+from permsolve.kernels.exchange import exchange
 from permsolve.kernels.scoring import group_values
 
 # Float32 sums carry errors of about 1e-7 of a group's value: a smaller gain may be none.
@@ -57,56 +57,6 @@ def _swap(groups, where, i, j):
 
 
 @njit(cache=True, nogil=True)
-def _try_swap(x, groups, n, where, values, i, j):
-    """Swap ``i`` and ``j`` if that gains by the float64 score too; say whether it did."""
-    g = where[i]
-    h = where[j]
-    pair = np.empty(2, np.float64)
-    _swap(groups, where, i, j)
-    group_values(x, groups[g : g + 1], n, pair[:1])
-    group_values(x, groups[h : h + 1], n, pair[1:])
-    if pair[0] + pair[1] <= values[g] + values[h]:
-        _swap(groups, where, j, i)
-        return False
-    values[g] = pair[0]
-    values[h] = pair[1]
-    return True
-
-
-@njit(cache=True, nogil=True)
-def descend(x, groups, n, where, values, e, real, dirty, limit):
-    """Apply best swaps until no swap of a dirty group gains, or ``limit`` swaps are done.
-
-    ``dirty[g]`` marks groups whose swaps must be looked at; on return those left for another call.
-    Returns the number of swaps.
-    """
-    columns = np.arange(x.shape[0])
-    members = np.empty((groups.shape[1], 2), np.int64)
-    done = 0
-    again = True
-    while again:
-        again = False
-        for g in range(groups.shape[0]):
-            while dirty[g]:
-                if done >= limit:
-                    return done
-                i, j, gain = _best_swap(groups, g, real, where, e)
-                if i < 0 or gain <= NOISE * values[g]:
-                    dirty[g] = False
-                    continue
-                h = where[j]
-                if not _try_swap(x, groups, n, where, values, i, j):
-                    dirty[g] = False
-                    continue
-                refresh_group(x, groups, g, n, columns, e, members)
-                refresh_group(x, groups, h, n, columns, e, members)
-                dirty[h] = True
-                done += 1
-                again = True
-    return done
-
-
-@njit(cache=True, nogil=True)
 def _save(groups, g, values, e, saved, saved_groups, saved_members, saved_values, saved_rows):
     """Remember group ``g`` and its rows of the exchange matrix as entry ``saved``."""
     m = groups.shape[1]
@@ -118,19 +68,24 @@ def _save(groups, g, values, e, saved, saved_groups, saved_members, saved_values
 
 
 @njit(cache=True, nogil=True)
-def perturb(x, groups, n, where, values, e, real, best, steps, kick, temperature, reach, rng):
-    """Iterated descent: kick some groups, descend, keep the outcome with Metropolis' rule.
+def search(x, groups, n, where, values, e, real, dirty, swaps, best, steps, kick, temperature, reach, rng):
+    """Descend by best swaps, then iterate: kick some groups, descend, keep the outcome by Metropolis' rule.
 
-    A step rotates one random column through 2 to ``kick`` random groups, then applies best swaps to whatever
-    that disturbed. The outcome stays if it gained, or with probability ``exp(change / temperature)``;
-    otherwise all is put back, exchange matrix included.
+    The first descent looks at the swaps of the groups marked in ``dirty``. A step then rotates one random
+    column through 2 to ``kick`` random groups and applies best swaps to whatever that disturbed. The
+    outcome stays if it gained, or with probability ``exp(change / temperature)``; otherwise all is put back,
+    exchange matrix included.
 
     Parameters
     ----------
+    dirty : ndarray of bool, shape (G,)
+        Groups to descend from first; on return those that ``swaps`` left for another call.
+    swaps : int
+        Most swaps of the first descent.
     best : ndarray of int64, shape (G, M)
-        Receives the best groups seen (unchanged when none beats the state on entry).
+        Receives the best groups seen.
     steps : int
-        Steps to do.
+        Steps to do after the first descent, none if that is cut short.
     kick : int
         Most groups that a kick touches, 2 <= kick <= G.
     temperature : float
@@ -142,72 +97,122 @@ def perturb(x, groups, n, where, values, e, real, best, steps, kick, temperature
     Returns
     -------
     gain : float
-        How much ``best`` keeps more than the state on entry, 0 if nothing better was seen.
+        How much ``best`` keeps more than the state on entry.
+    done : int
+        Swaps of the first descent.
     """
     count, m = groups.shape
     columns = np.arange(x.shape[0])
-    members = np.empty((m, 2), np.int64)
-    score = np.empty(1, np.float64)
+    most = max(kick, 2)
+    members = np.empty((most * m, 2), np.int64)
+    targets = np.empty(most * m, np.int64)
+    pending = np.empty(most, np.int64)
+    trial = np.empty((most, m), np.int64)
+    scores = np.empty(most, np.float64)
     queue = np.empty(count, np.int64)
     queued = np.zeros(count, np.bool_)
-    is_saved = np.zeros(count, np.bool_)
+    is_saved = np.ones(count, np.bool_)  # nothing is put back after the first descent
     saved_groups = np.empty(reach, np.int64)
     saved_members = np.empty((reach, m), np.int64)
     saved_values = np.empty(reach, np.float64)
     saved_rows = np.empty((reach * m, x.shape[0]), np.float32)
-    gained = 0.0
-    best_gained = 0.0
-    for _ in range(steps):
-        touched = 2 + int(rng.random() * (kick - 1))
-        saved = 0
-        while saved < touched:
-            g = int(rng.random() * count)
-            if not is_saved[g]:
-                is_saved[g] = True
-                _save(groups, g, values, e, saved, saved_groups, saved_members, saved_values, saved_rows)
-                saved += 1
-        wanderer = -1
-        for entry in range(touched):
-            g = saved_groups[entry]
-            place = groups[g, int(rng.random() * m)]
-            while place >= real:
-                place = groups[g, int(rng.random() * m)]
-            if wanderer >= 0:
-                _swap(groups, where, wanderer, place)
-            wanderer = place
-        waiting = 0
-        for entry in range(touched):
-            g = saved_groups[entry]
-            refresh_group(x, groups, g, n, columns, e, members)
-            group_values(x, groups[g : g + 1], n, score)
-            values[g] = score[0]
+    saved = 0
+    done = 0
+    before = values.sum()
+    waiting = 0
+    for g in range(count - 1, -1, -1):
+        if dirty[g]:
             queue[waiting] = g
             queued[g] = True
             waiting += 1
-        while waiting > 0:
-            waiting -= 1
-            g = queue[waiting]
-            queued[g] = False
-            while True:
-                i, j, gain = _best_swap(groups, g, real, where, e)
-                if i < 0 or gain <= NOISE * values[g]:
-                    break
-                h = where[j]
-                # A group waiting in the queue was changed in this step, so g is saved; h may be new.
-                if not is_saved[h]:
-                    if saved == reach:
-                        break
-                    is_saved[h] = True
-                    _save(groups, h, values, e, saved, saved_groups, saved_members, saved_values, saved_rows)
+    gained = 0.0
+    best_gained = 0.0
+    for step in range(-1, steps):
+        touched = 0
+        if step >= 0:
+            saved = 0
+            touched = 2 + int(rng.random() * (kick - 1))
+            while saved < touched:
+                g = int(rng.random() * count)
+                if not is_saved[g]:
+                    is_saved[g] = True
+                    _save(groups, g, values, e, saved, saved_groups, saved_members, saved_values, saved_rows)
+                    pending[saved] = g
                     saved += 1
-                if not _try_swap(x, groups, n, where, values, i, j):
+            wanderer = -1
+            for entry in range(touched):
+                g = saved_groups[entry]
+                place = groups[g, int(rng.random() * m)]
+                while place >= real:
+                    place = groups[g, int(rng.random() * m)]
+                if wanderer >= 0:
+                    _swap(groups, where, wanderer, place)
+                wanderer = place
+        must_gain = False
+        swap_i = -1
+        swap_j = -1
+        while True:
+            if touched > 0:
+                # Changed groups: score them in float64; a swap that does not gain after all is taken back.
+                for entry in range(touched):
+                    trial[entry] = groups[pending[entry]]
+                group_values(x, trial[:touched], n, scores)
+                if must_gain and scores[0] + scores[1] <= values[pending[0]] + values[pending[1]]:
+                    _swap(groups, where, swap_j, swap_i)
+                    waiting -= 1
+                    queued[queue[waiting]] = False
+                else:
+                    for entry in range(touched):
+                        g = pending[entry]
+                        values[g] = scores[entry]
+                        if not queued[g]:
+                            queued[g] = True
+                            queue[waiting] = g
+                            waiting += 1
+                        for position in range(m):
+                            members[entry * m + position, 0] = g
+                            members[entry * m + position, 1] = position
+                            targets[entry * m + position] = groups[g, position]
+                    exchange(x, groups, members[: touched * m], n, columns, 0, e, targets)
+                    if step < 0:
+                        done += 1
+            # The next swap, of the group that waits on top of the queue.
+            touched = 0
+            while waiting > 0 and touched == 0:
+                if step < 0 and done >= swaps:
                     break
-                refresh_group(x, groups, g, n, columns, e, members)
-                refresh_group(x, groups, h, n, columns, e, members)
-                if not queued[h]:
-                    queued[h] = True
-                    queue[waiting] = h
-                    waiting += 1
+                g = queue[waiting - 1]
+                swap_i, swap_j, gain = _best_swap(groups, g, real, where, e)
+                usable = swap_i >= 0 and gain > NOISE * values[g]
+                if usable and not is_saved[where[swap_j]]:
+                    if saved == reach:
+                        usable = False
+                    else:
+                        h = where[swap_j]
+                        is_saved[h] = True
+                        _save(groups, h, values, e, saved, saved_groups, saved_members, saved_values, saved_rows)
+                        saved += 1
+                if usable:
+                    pending[0] = g
+                    pending[1] = where[swap_j]
+                    _swap(groups, where, swap_i, swap_j)
+                    must_gain = True
+                    touched = 2
+                else:
+                    waiting -= 1
+                    queued[g] = False
+            if touched == 0:
+                break
+        if step < 0:
+            for g in range(count):
+                dirty[g] = queued[g]
+                is_saved[g] = False
+            gained = values.sum() - before
+            best_gained = gained
+            best[:] = groups
+            if waiting > 0:
+                break
+            continue
         change = 0.0
         for entry in range(saved):
             change += values[saved_groups[entry]] - saved_values[entry]
@@ -227,4 +232,4 @@ def perturb(x, groups, n, where, values, e, real, best, steps, kick, temperature
                     e[column] = saved_rows[entry * m + position]
         for entry in range(saved):
             is_saved[saved_groups[entry]] = False
-    return best_gained
+    return best_gained, done

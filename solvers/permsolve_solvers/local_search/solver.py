@@ -69,6 +69,7 @@ class LocalSearch:
         anytime=True,
         warm_start=True,
         parallel=True,
+        compiled=True,
     )
 
     kick: int = 4

@@ -58,6 +58,7 @@ class State:
         else:
             names = np.sort(groups.ravel())
             part = x[names]
+            part.flags.writeable = False  # like the problem's own: the kernels are compiled for one kind of array
             local = np.searchsorted(names, groups)
         where = np.empty(width, np.int64)
         where[local.ravel()] = np.repeat(np.arange(local.shape[0]), local.shape[1])
@@ -114,9 +115,7 @@ class State:
     def descend(self, limit: int = 1 << 62) -> int:
         """Best swaps until none gains (or ``limit`` are done); how many there were."""
         dirty = np.ones(self.groups.shape[0], np.bool_)
-        return int(
-            _kernels.descend(self.x, self.groups, self.n, self.where, self.values, self.e, self.real, dirty, limit)
-        )
+        return self._search(dirty, limit, 0, 2, 1.0, 2, np.random.default_rng(0))[2]
 
     def spread(self, rng: np.random.Generator) -> float:
         """A robust scale of what a random swap changes: the interquartile range over random swaps.
@@ -130,10 +129,24 @@ class State:
         return max(float(high - low), 1e-9 * float(self.values.sum()), float(np.finfo(np.float32).tiny))
 
     def perturb(self, steps: int, kick: int, temperature: float, reach: int, rng: np.random.Generator) -> Groups | None:
-        """Iterated descent (:func:`_kernels.perturb`); the best groups seen if they beat the present ones."""
+        """Iterated descent (:func:`._kernels.search`); the best groups seen if they beat the present ones."""
+        dirty = np.zeros(self.groups.shape[0], np.bool_)
+        best, gain, _ = self._search(dirty, 0, steps, kick, temperature, reach, rng)
+        return best if gain > 0.0 else None
+
+    def _search(
+        self,
+        dirty: NDArray[np.bool_],
+        swaps: int,
+        steps: int,
+        kick: int,
+        temperature: float,
+        reach: int,
+        rng: np.random.Generator,
+    ) -> tuple[Groups, float, int]:
         best = np.empty_like(self.groups)
         count = self.groups.shape[0]
-        gain = _kernels.perturb(
+        gain, done = _kernels.search(
             self.x,
             self.groups,
             self.n,
@@ -141,6 +154,8 @@ class State:
             self.values,
             self.e,
             self.real,
+            dirty,
+            swaps,
             best,
             steps,
             min(kick, count),
@@ -148,7 +163,7 @@ class State:
             min(reach, count),
             rng,
         )
-        return best if gain > 0.0 else None
+        return best, float(gain), int(done)
 
     def named(self, groups: Groups) -> Groups:
         """Groups of this state's columns in the problem's numbers."""

@@ -22,6 +22,7 @@ class Auto:
         anytime=True,
         warm_start=True,
         parallel=True,
+        compiled=True,
     )
 
     def solve(self, problem: Problem, run: Run, /) -> Outcome:
