@@ -236,7 +236,9 @@ class Result:
             )
         except FileFormatError:
             raise
-        except (KeyError, TypeError, ValueError, OverflowError, PermsolveError) as error:
+        except KeyError as error:
+            raise FileFormatError(f"not a permsolve result: it has no {error}") from error
+        except (TypeError, ValueError, OverflowError, PermsolveError) as error:
             raise FileFormatError(f"not a permsolve result: {error}") from error
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -284,6 +286,4 @@ class Result:
                     document["trace"] = archive["trace"].tolist()
             else:
                 document = json.loads(source.read_bytes())
-        if not isinstance(document, dict):
-            raise FileFormatError(f"{source.name} is not a permsolve result")
-        return cls.from_dict(document)
+            return cls.from_dict(document)

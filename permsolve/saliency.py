@@ -43,7 +43,8 @@ def _magnitude(weight: NDArray[Any]) -> NDArray[Any]:
 
 def _squared(weight: NDArray[Any]) -> NDArray[Any]:
     """Square of each weight, in float64 so that neither tiny nor huge float32 weights are lost."""
-    square: NDArray[Any] = np.square(weight, dtype=np.float64)
+    with np.errstate(over="ignore"):  # an infinite score is refused by name later
+        square: NDArray[Any] = np.square(weight, dtype=np.float64)
     return square
 
 

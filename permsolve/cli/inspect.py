@@ -2,6 +2,7 @@
 
 from permsolve.cli.exit_codes import ExitCode
 from permsolve.cli.parameters import PatternText, SaliencyName, Source
+from permsolve.cli.text import printable
 
 
 def inspect(source: Source, pattern: PatternText = "2:4", saliency: SaliencyName = "magnitude") -> int:
@@ -24,12 +25,12 @@ def inspect(source: Source, pattern: PatternText = "2:4", saliency: SaliencyName
     parsed = Pattern.parse(pattern)
     get_saliency(saliency)
     file = open_weights(source)
-    table = Table(box=box.SIMPLE)
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("tensor", overflow="fold")
-    table.add_column("shape")
-    table.add_column("dtype")
-    table.add_column(f"kept at {parsed}", justify="right")
-    table.add_column("row bound", justify="right")
+    table.add_column("shape", no_wrap=True)
+    table.add_column("dtype", no_wrap=True)
+    table.add_column(f"kept at {parsed}", justify="right", min_width=9)
+    table.add_column("row bound", justify="right", min_width=9)
     table.add_column("can be permuted", overflow="fold")
     for info in file.tensors():
         kept, bound, verdict = "", "", info.reason or "yes"
@@ -37,12 +38,14 @@ def inspect(source: Source, pattern: PatternText = "2:4", saliency: SaliencyName
             try:
                 problem = Problem.from_weight(file.read(info.name), parsed, saliency)
             except InvalidProblemError as error:  # not finite: say so and go on with the others
-                verdict = str(error)
+                verdict = str(error).partition(";")[0]
+            except MemoryError:
+                verdict = "too large for the memory of this machine"
             else:
                 kept = share(problem.baseline, problem.total)
                 bound = share(problem.row_bound, problem.total)
         table.add_row(
-            Text(info.name),
+            Text(printable(info.name)),
             " x ".join(map(str, info.shape)) or "scalar",
             info.dtype,
             kept,

@@ -1,7 +1,8 @@
 """The entry point: every failure becomes one line on stderr and an exit code."""
 
-import os
+import errno
 import sys
+import warnings
 from collections.abc import Sequence
 
 import typer
@@ -12,10 +13,13 @@ from permsolve.cli.exit_codes import EPILOG, ExitCode
 from permsolve.cli.inspect import inspect
 from permsolve.cli.solve import solve
 from permsolve.cli.solvers import solvers
+from permsolve.cli.streams import discard_stdout, prepare_streams
+from permsolve.cli.text import printable
 from permsolve.errors import PermsolveError, SolverUnavailableError, UnsupportedProblemError
 
 # Typer brings its own click; the base class of its usage errors is reached through the one it exports.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+_TOO_LARGE = "out of memory: the matrix is too large for this machine"
 
 app = typer.Typer(
     name="permsolve",
@@ -60,33 +64,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code (:class:`permsolve.cli.exit_codes.ExitCode`).
     """
+    prepare_streams()
     wanted = list(sys.argv[1:] if arguments is None else arguments)
     if not wanted:
         wanted = ["--help"]
     try:
-        code = app(args=wanted, prog_name="permsolve", standalone_mode=False)
+        with warnings.catch_warnings():
+            if not sys.warnoptions:
+                # Numpy's remarks about overflow or old headers: the model checks what comes of them, in one line.
+                warnings.simplefilter("ignore")
+            code = app(args=wanted, prog_name="permsolve", standalone_mode=False)
         sys.stdout.flush()
     except _UsageError as error:
         return _fail(error.format_message(), ExitCode.WRONG_INPUT)  # type: ignore[attr-defined]
     except (UnsupportedProblemError, SolverUnavailableError) as error:
         return _fail(str(error), ExitCode.SOLVER_REFUSES)
-    except BrokenPipeError:
-        # The reader went away (`| head`): what is buffered must not raise again when Python exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit):  # rich and click turn a broken pipe into an exit; nothing else exits
+        discard_stdout()
         return ExitCode.OK
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted: nothing was written", ExitCode.INTERRUPTED)
     except MemoryError:
-        return _fail("out of memory: the matrix is too large for this machine", ExitCode.WRONG_INPUT)
+        return _fail(_TOO_LARGE, ExitCode.WRONG_INPUT)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
+        if error.errno == errno.ENOMEM:  # what a memory map says
+            return _fail(_TOO_LARGE, ExitCode.WRONG_INPUT)
+        where = f"{error.filename}: " if error.filename else "reading or writing failed: "
         return _fail(f"{where}{error.strerror or error}", ExitCode.WRONG_INPUT)
     except PermsolveError as error:
         return _fail(str(error), ExitCode.WRONG_INPUT)
+    if code == ExitCode.INTERRUPTED and not isinstance(code, ExitCode):
+        # Ctrl-C that no command handled: typer swallows it and returns the bare number.
+        return _fail("interrupted: nothing was written", ExitCode.INTERRUPTED)
     return code if isinstance(code, int) else ExitCode.OK
 
 
 def _fail(message: str, code: ExitCode) -> int:
-    line = " ".join(message.split())
+    line = printable(" ".join(message.split()))
     sys.stderr.write(f"permsolve: error: {line}\n")
     return code

@@ -5,7 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-Source = Annotated[Path, typer.Argument(help="A .npy, .npz or .safetensors file.", show_default=False)]
+from permsolve.errors import InvalidOptionError
+
+Source = Annotated[Path, typer.Argument(metavar="FILE", help="A .npy, .npz or .safetensors file.", show_default=False)]
 PatternText = Annotated[str, typer.Option("--pattern", help="N:M, with 1 <= N < M <= 32.")]
 Tensor = Annotated[
     str | None,
@@ -24,14 +26,14 @@ def parse_options(pairs: list[str]) -> dict[str, Any]:
 
     Raises
     ------
-    typer.BadParameter
+    InvalidOptionError
         When one has no ``=``.
     """
     options: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name:
-            raise typer.BadParameter(f"--option {pair!r}: write it as name=value")
+            raise InvalidOptionError(f"--option {pair!r}: write it as name=value")
         options[name.strip().replace("-", "_")] = _value(text.strip())
     return options
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from permsolve.errors import FileFormatError, InvalidSolutionError
+from permsolve.cli.naming import naming
+from permsolve.errors import FileFormatError
 from permsolve.io.npy import NpyFile
 from permsolve.io.reading import reading
 from permsolve.io.weight_file import open_weights
@@ -61,19 +62,22 @@ def read_permutations(path: str | os.PathLike[str]) -> tuple[Permutations, Patte
 
 
 def _from_json(source: Path, document: Any) -> tuple[Permutations, Pattern | None]:
-    with reading(source, "a JSON result"):
+    if not isinstance(document, dict) or not isinstance(document.get("tensors", {}), dict):
+        raise FileFormatError(f"{source}: not a permsolve result")
+    try:
         if "tensors" not in document:
             result = Result.from_dict(document)
             return {None: result.permutation}, result.pattern
         results = {name: Result.from_dict(one) for name, one in document["tensors"].items()}
-        patterns = {result.pattern for result in results.values()}
-        pattern = patterns.pop() if len(patterns) == 1 else None
-        return {name: result.permutation for name, result in results.items()}, pattern
+    except FileFormatError as error:  # a document does not know its file
+        raise FileFormatError(f"{source}: {error}") from error
+    if not results:
+        raise FileFormatError(f"{source}: holds no permutation")
+    patterns = {result.pattern for result in results.values()}
+    pattern = patterns.pop() if len(patterns) == 1 else None
+    return {name: result.permutation for name, result in results.items()}, pattern
 
 
 def _checked(source: Path, array: NDArray[Any], name: str | None = None) -> NDArray[np.int64]:
-    try:
+    with naming(source, name):
         return check_permutation(array, array.shape[0] if array.ndim == 1 else -1)
-    except InvalidSolutionError as error:
-        where = source if name is None else f"{source}: {name!r}"
-        raise FileFormatError(f"{where}: {error}") from error

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from permsolve.cli.text import printable
 from permsolve.observers import Incumbent, Observer
 from permsolve.problem import Problem
 
 
 @contextmanager
-def progress_line(problem: Problem, name: str, *, show: bool) -> Iterator[Observer | None]:
+def progress_line(problem: Problem, name: str, start: float, *, show: bool) -> Iterator[Observer | None]:
     """Show time, kept saliency and efficacy on stderr while the body runs; nothing where stderr is no terminal.
 
     Parameters
@@ -19,6 +20,8 @@ def progress_line(problem: Problem, name: str, *, show: bool) -> Iterator[Observ
         The problem being solved.
     name : str
         What to call it.
+    start : float
+        What the search starts from, shown until it finds better.
     show : bool
         Whether to show anything.
 
@@ -31,6 +34,7 @@ def progress_line(problem: Problem, name: str, *, show: bool) -> Iterator[Observ
         yield None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns: tuple[Any, ...] = (
@@ -42,14 +46,15 @@ def progress_line(problem: Problem, name: str, *, show: bool) -> Iterator[Observ
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         size = f"{problem.rows} x {problem.columns}"
-        task = progress.add_task(f"{name} ({size}, {problem.pattern})", total=None, kept="...", efficacy="...")
+
+        def fields(value: float) -> dict[str, Any]:
+            return {"kept": share(value, problem.total), "efficacy": f"{problem.efficacy(value):.2f} %"}
+
+        label = escape(f"{printable(name)} ({size}, {problem.pattern})")
+        task = progress.add_task(label, total=None, **fields(start))
 
         def show_incumbent(incumbent: Incumbent) -> None:
-            progress.update(
-                task,
-                kept=f"{share(incumbent.value, problem.total)}",
-                efficacy=f"{problem.efficacy(incumbent.value):.2f} %",
-            )
+            progress.update(task, **fields(incumbent.value))
 
         yield show_incumbent
 

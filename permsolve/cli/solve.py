@@ -11,6 +11,8 @@ import typer
 from permsolve.cli.exit_codes import ExitCode
 from permsolve.cli.outputs import STDOUT, check_output
 from permsolve.cli.parameters import PatternText, SaliencyName, Source, Tensor, parse_options
+from permsolve.cli.text import printable
+from permsolve.errors import FileFormatError, InvalidOptionError
 
 if TYPE_CHECKING:
     from permsolve.result import Result
@@ -22,11 +24,11 @@ def solve(
     solver: Annotated[str, typer.Option(help="Name of a solver: see `permsolve solvers`.")] = "auto",
     time_limit: Annotated[
         float | None,
-        typer.Option(help="Seconds of search, for each tensor. [default: by the size, 1 to 120]", show_default=False),
+        typer.Option(help="Seconds of search for each tensor. Without it: 1 to 120, by the size.", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads to use. [default: all cores]", show_default=False)
+        int | None, typer.Option(min=1, help="Threads to use. Without it: all cores.", show_default=False)
     ] = None,
     saliency: SaliencyName = "magnitude",
     initial: Annotated[
@@ -34,7 +36,9 @@ def solve(
     ] = None,
     option: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="An option of the solver; may be repeated.", show_default=False),
+        typer.Option(
+            metavar="NAME=VALUE", help="An option of the solver, such as kick=8; may be repeated.", show_default=False
+        ),
     ] = None,
     tensor: Tensor = None,
     every: Annotated[
@@ -56,22 +60,23 @@ def solve(
 ) -> int:
     """Find a column permutation that keeps more of a weight under N:M sparsity.
 
-    The weight is (out, in) or (out, in, k...); its input channels are re-ordered. The permutation p written by --out
-    means weight[:, p]. Ctrl-C ends the search: what was found so far is written.
+    The weight is (out, in) or (out, in, k...); its input channels are re-ordered.
+    The permutation p written by --out means weight[:, p].
+    Ctrl-C ends the search: what was found so far is written.
     """
     check_output(out, "--out", (".npz", ".safetensors") if every else (".npy", ".npz", ".safetensors"), source)
     check_output(json_path, "--json", (".json",), source)
     if every and tensor is not None:
-        raise typer.BadParameter("--all and --tensor exclude each other")
+        raise InvalidOptionError("--all and --tensor exclude each other")
     if every and initial is not None:
-        raise typer.BadParameter("--all and --initial exclude each other: a permutation belongs to one tensor")
+        raise InvalidOptionError("--all and --initial exclude each other: a permutation belongs to one tensor")
     options = parse_options(option or [])
 
     from permsolve.api import solve as run_solver
+    from permsolve.cli.naming import naming
     from permsolve.cli.permutation_files import read_permutations
     from permsolve.cli.progress import progress_line
     from permsolve.cli.tables import result_table, results_table
-    from permsolve.errors import FileFormatError
     from permsolve.io.weight_file import choose_tensor, open_weights
     from permsolve.pattern import Pattern
     from permsolve.problem import Problem
@@ -94,35 +99,60 @@ def solve(
     else:
         chosen = [choose_tensor(file, tensor)]
 
+    def problem_of(name: str) -> Problem:
+        array = file.read(name)
+        with naming(source, name if len(file.tensors()) > 1 else None):
+            return Problem.from_weight(array, parsed, saliency)
+
+    if len(chosen) > 1:
+        for info in chosen:  # a tensor that cannot be solved must show before hours went into those before it
+            problem_of(info.name)
+
     results: dict[str, Result] = {}
+    interrupted = False
     for info in chosen:
-        problem = Problem.from_weight(file.read(info.name), parsed, saliency)
-        with progress_line(problem, info.name, show=not quiet) as observer:
-            result = run_solver(
-                problem,
-                solver,
-                time_limit=time_limit,
-                seed=seed,
-                workers=workers,
-                initial=start,
-                observer=observer,
-                **options,
-            )
-        results[info.name] = result
-        if result.stop_reason == StopReason.INTERRUPTED:
+        try:
+            problem = problem_of(info.name)
+            with naming(initial or source):
+                from_value = problem.baseline if start is None else problem.value(start)
+            with progress_line(problem, info.name, from_value, show=not quiet) as observer:
+                result = run_solver(
+                    problem,
+                    solver,
+                    time_limit=time_limit,
+                    seed=seed,
+                    workers=workers,
+                    initial=start,
+                    observer=observer,
+                    **options,
+                )
+        except KeyboardInterrupt:  # between two searches, or the second one: keep the tensors that are done
+            if not results:
+                raise
+            interrupted = True
             break
-    interrupted = result.stop_reason == StopReason.INTERRUPTED
+        results[info.name] = result
+        interrupted = result.stop_reason == StopReason.INTERRUPTED
+        if interrupted:
+            break
 
     _write(results, every, out, json_path)
     if not quiet:
         table = results_table(results) if every else result_table(info.name, result)
         _console(to_stderr=json_path == STDOUT).print(table)
     if interrupted:
-        where = " and ".join(str(path) for path in (out, json_path) if path is not None and path != STDOUT)
-        kept = f"the best found so far was written to {where}" if where else "the best found so far is shown"
-        sys.stderr.write(f"permsolve: interrupted: {kept}\n")
+        sys.stderr.write(f"permsolve: interrupted: {_what_is_left(len(results), len(chosen), out, json_path)}\n")
         return ExitCode.INTERRUPTED
     return ExitCode.OK
+
+
+def _what_is_left(done: int, wanted: int, out: Path | None, json_path: str | None) -> str:
+    """What an interrupted run leaves behind, in words."""
+    targets = [] if out is None else [printable(str(out))]
+    if json_path is not None:
+        targets.append("standard output" if json_path == STDOUT else printable(json_path))
+    found = "the best found so far" if wanted == 1 else f"the best found so far ({done} of {wanted} tensors)"
+    return f"{found} was written to {' and '.join(targets)}" if targets else f"{found} was not written: no --out given"
 
 
 def _write(results: "Mapping[str, Result]", every: bool, out: Path | None, json_path: str | None) -> None:

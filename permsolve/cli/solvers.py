@@ -9,6 +9,7 @@ import typer
 
 from permsolve.cli.exit_codes import ExitCode
 from permsolve.cli.outputs import STDOUT
+from permsolve.errors import InvalidOptionError
 
 
 def solvers(
@@ -18,7 +19,7 @@ def solvers(
 ) -> int:
     """List the solvers: what each can do and its options."""
     if json_path not in (None, STDOUT):
-        raise typer.BadParameter("--json takes - here")
+        raise InvalidOptionError("--json takes - here, and prints to stdout")
 
     from rich import box
     from rich.console import Console

@@ -6,12 +6,15 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from permsolve.cli.text import printable
 from permsolve.result import Result
 
 
 def result_table(name: str, result: Result) -> Table:
     """One result, a property per line."""
-    table = Table(box=box.SIMPLE, show_header=False, title=Text(f"{name}: {result.columns} columns, {result.pattern}"))
+    table = Table(
+        box=box.SIMPLE, show_header=False, title=Text(f"{printable(name)}: {result.columns} columns, {result.pattern}")
+    )
     table.add_column(style="bold")
     table.add_column(justify="right")
     gained = result.value - result.baseline
@@ -33,13 +36,13 @@ def result_table(name: str, result: Result) -> Table:
 
 def results_table(results: Mapping[str, Result]) -> Table:
     """Several results, one per line."""
-    table = Table(box=box.SIMPLE)
-    table.add_column("tensor", overflow="fold", min_width=14)
-    for heading in ("kept before", "after", "row bound", "efficacy", "time", "status"):
-        table.add_column(heading, justify="right")
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), title="saliency kept")
+    table.add_column("tensor", overflow="fold")
+    for heading in ("before", "after", "row bound", "efficacy", "time", "status"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, result in results.items():
         table.add_row(
-            Text(name),
+            Text(printable(name)),
             f"{result.baseline:.6g}",
             f"{result.value:.6g}",
             f"{result.row_bound:.6g}",

@@ -20,8 +20,10 @@ class NpyFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with path.open("rb"):  # missing and unreadable files are OSErrors of their own
-            pass
+        with path.open("rb") as stream:  # missing and unreadable files are OSErrors of their own
+            magic = stream.read(len(npy_format.MAGIC_PREFIX))
+        if magic != npy_format.MAGIC_PREFIX:
+            raise FileFormatError(f"{path}: not a .npy array: write one with numpy.save (pickles are never loaded)")
         with reading(path, "a .npy array"):
             self._array = _as_stored(np.load(path, mmap_mode="r", allow_pickle=False))
 
@@ -42,23 +44,8 @@ class NpzFile:
         self.path = path
         with reading(path, "a .npz archive"), zipfile.ZipFile(path) as archive:
             self._infos = [
-                self._describe(archive, member) for member in archive.infolist() if member.filename.endswith(".npy")
+                _describe(path, archive, member) for member in archive.infolist() if member.filename.endswith(".npy")
             ]
-
-    @staticmethod
-    def _describe(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> TensorInfo:
-        with archive.open(member) as stream:
-            shape, dtype = _header(stream)
-            header = stream.tell()
-        # A header may claim any size; only what is really there will be read.
-        claimed = int(np.prod(shape, dtype=object)) * dtype.itemsize
-        if not dtype.hasobject and claimed != member.file_size - header:
-            raise FileFormatError(
-                f"array {member.filename!r} claims {claimed} bytes, the archive holds {member.file_size - header}"
-            )
-        dtype = _bfloat16_if_void(dtype)
-        name = member.filename.removesuffix(".npy")
-        return TensorInfo.of(name, shape, dtype.name, real=is_real(dtype))
 
     def tensors(self) -> list[TensorInfo]:
         """All arrays of the archive, in its order."""
@@ -72,6 +59,21 @@ class NpzFile:
             np.load(stream, allow_pickle=False) as archive,
         ):
             return _as_stored(archive[name])
+
+
+def _describe(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> TensorInfo:
+    with archive.open(member) as stream:
+        shape, dtype = _header(stream)
+        header = stream.tell()
+    # A header may claim any size; only what is really there will be read.
+    claimed = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if not dtype.hasobject and claimed != member.file_size - header:
+        raise FileFormatError(
+            f"{path}: array {member.filename!r} claims {claimed} bytes, the archive holds {member.file_size - header}"
+        )
+    dtype = _bfloat16_if_void(dtype)
+    name = member.filename.removesuffix(".npy")
+    return TensorInfo.of(name, shape, dtype.name, real=is_real(dtype))
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:

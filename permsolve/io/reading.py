@@ -27,14 +27,16 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     """
     try:
         yield
-    except (PermsolveError, MemoryError):
+    except MemoryError:
         raise
+    except PermsolveError as error:
+        raise error if str(path) in str(error) else FileFormatError(f"{path}: {error}") from error
     except OSError as error:
         if error.errno is not None:
             raise
-        raise FileFormatError(f"{path}: not {kind}: {_one_line(error)}") from error
+        raise FileFormatError(f"{path}: not {kind}, or a damaged one: {_one_line(error)}") from error
     except Exception as error:  # numpy, zipfile, zlib, json and safetensors each raise their own
-        raise FileFormatError(f"{path}: not {kind}: {_one_line(error)}") from error
+        raise FileFormatError(f"{path}: not {kind}, or a damaged one: {_one_line(error)}") from error
 
 
 def _one_line(error: Exception) -> str:

@@ -36,9 +36,9 @@ class TensorInfo:
         """Describe a tensor and decide whether it is eligible."""
         reason = None
         if not real:
-            reason = f"dtype {dtype} holds no real numbers"
+            reason = f"dtype {dtype} is not supported"
         elif not 2 <= len(shape) <= MAX_DIMENSIONS:
-            reason = f"{len(shape)} dimensions, not 2 to {MAX_DIMENSIONS}"
+            reason = f"it needs 2 to {MAX_DIMENSIONS} dimensions and has {len(shape)}"
         elif 0 in shape:
             reason = "empty"
         return cls(name, shape, dtype, reason)

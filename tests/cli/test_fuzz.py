@@ -10,9 +10,9 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-import pytest
 from safetensors.numpy import save
 
+from permsolve import Problem, solve
 from tests.cli.conftest import run_command
 
 FILES = 1000
@@ -135,6 +135,20 @@ def _odd_archive(rng: np.random.Generator) -> tuple[str, bytes]:
     return ".npz", stream.getvalue()
 
 
+def _result_file(rng: np.random.Generator) -> tuple[str, bytes]:
+    """A result, several results or no result as JSON, whole or with some bytes changed."""
+    problem = Problem(np.abs(_matrix(rng)), "2:4")
+    document: Any = solve(problem, "identity").to_dict()
+    if rng.random() < 0.5:
+        del document[str(rng.choice(sorted(document)))]
+    if rng.random() < 0.3:
+        document = {"tensors": {"w": document}}
+    data = bytearray(json.dumps(document).encode())
+    for _ in range(int(rng.integers(3))):
+        data[int(rng.integers(len(data)))] = int(rng.integers(256))
+    return ".json", bytes(data)
+
+
 MAKERS: list[Maker] = [
     _valid,
     _truncated,
@@ -147,6 +161,7 @@ MAKERS: list[Maker] = [
     _odd_shape,
     _huge_header,
     _odd_archive,
+    _result_file,
 ]
 
 
@@ -156,7 +171,6 @@ def _cases() -> Iterator[tuple[int, str, bytes]]:
         yield number, suffix, data
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_a_thousand_odd_files(tmp_path: Path) -> None:
     """solve, apply, check and inspect survive every file; failures are one line and write nothing."""
     permutation = tmp_path / "p.npy"
@@ -165,15 +179,28 @@ def test_a_thousand_odd_files(tmp_path: Path) -> None:
     for number, suffix, data in _cases():
         path = tmp_path / f"f{number}{suffix}"
         path.write_bytes(data)
+        turn = number // len(MAKERS)  # every kind of file meets every command, solver and saliency
         outputs = [tmp_path / "out.npy", tmp_path / "out.json"]
         calls: list[tuple[object, ...]] = [
-            ("solve", path, "--solver", "greedy", "--out", outputs[0], "--json", outputs[1], "--quiet"),
+            (
+                "solve",
+                path,
+                "--solver",
+                ("greedy", "identity")[turn % 2],
+                "--saliency",
+                ("magnitude", "squared")[turn // 2 % 2],
+                "--out",
+                outputs[0],
+                "--json",
+                outputs[1],
+                "--quiet",
+            ),
             [
                 ("apply", path, permutation, "--out", outputs[0], "--prune"),
                 ("apply", permutation, path, "--out", outputs[0]),
                 ("check", path),
                 ("inspect", path),
-            ][number % 4],
+            ][turn % 4],
         ]
         for call in calls:
             answer = run_command(*call)
@@ -181,6 +208,9 @@ def test_a_thousand_odd_files(tmp_path: Path) -> None:
             assert answer.err.count("\n") == (1 if answer.code in (2, 3) else 0), (number, call, answer)
             if answer.code in (2, 3):
                 assert answer.err.startswith("permsolve: error: ")
+                assert answer.err.rstrip("\n").isprintable(), (number, call, answer)
+                named = path.name in answer.err or permutation.name in answer.err
+                assert named or "out of memory" in answer.err, (number, call, answer)
                 assert not any(output.exists() for output in outputs), (number, call)
             for output in outputs:
                 output.unlink(missing_ok=True)

@@ -1,0 +1,259 @@
+"""What goes wrong in daily use: files that are half good, odd names, interrupts, closed streams."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import permsolve.cli.solve
+from permsolve import Problem
+from permsolve.cli.progress import progress_line
+from permsolve.observers import Incumbent
+from tests.cli.conftest import Answer
+
+Run = Callable[..., Answer]
+GREEDY = ("--solver", "greedy")
+ROOT = Path(__file__).parents[2]
+
+
+def _matrix(seed: int = 0, shape: tuple[int, int] = (8, 16)) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def _spawn(*arguments: object, redirect: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    command = 'exec "$0" -m permsolve "$@" ' + redirect
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "solvers")])
+    return subprocess.run(
+        ["sh", "-c", command, sys.executable, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": paths, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_an_unusable_weight_is_named(run: Run, tmp_path: Path) -> None:
+    """A NaN is reported with its file, and with its tensor where there are several."""
+    bad = _matrix()
+    bad[2, 3] = np.nan
+    np.save(tmp_path / "nan.npy", bad)
+    np.savez(tmp_path / "m.npz", good=_matrix(), bad=bad)
+    assert "nan.npy: saliency must be finite" in run("solve", tmp_path / "nan.npy", *GREEDY).err
+    assert "m.npz: 'bad': saliency must be finite" in run("solve", tmp_path / "m.npz", "--all", *GREEDY).err
+
+
+def test_all_checks_every_tensor_before_the_first_search(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad last tensor shows before time goes into the first one."""
+    bad = _matrix()
+    bad[0, 0] = np.inf
+    np.savez(tmp_path / "m.npz", a=_matrix(), z=bad)
+    monkeypatch.setattr("permsolve.api.solve", lambda *_, **__: pytest.fail("searched already"))
+    answer = run("solve", tmp_path / "m.npz", "--all", *GREEDY, "--out", tmp_path / "p.npz")
+    assert answer.code == 2
+    assert not (tmp_path / "p.npz").exists()
+
+
+def test_ctrl_c_between_tensors_keeps_those_done(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt while the second tensor is prepared writes the first one's permutation."""
+    np.savez(tmp_path / "m.npz", a=_matrix(0), b=_matrix(1))
+    real, seen = permsolve.cli.progress.progress_line, []
+
+    def second_is_interrupted(problem: Problem, name: str, start: float, *, show: bool) -> Any:
+        seen.append(name)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return real(problem, name, start, show=show)
+
+    monkeypatch.setattr("permsolve.cli.progress.progress_line", second_is_interrupted)
+    out = tmp_path / "p.npz"
+    answer = run("solve", tmp_path / "m.npz", "--all", *GREEDY, "--out", out, "--quiet")
+    assert answer.code == 130
+    assert answer.err == f"permsolve: interrupted: the best found so far (1 of 2 tensors) was written to {out}\n"
+    assert set(np.load(out)) == {"a"}
+
+
+def test_early_ctrl_c_says_so(run: Run, weight_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupt before any search gives one line and writes nothing."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("permsolve.io.weight_file.open_weights", interrupted)
+    answer = run("solve", weight_file, *GREEDY, "--out", weight_file.with_name("p.npy"))
+    assert (answer.code, answer.err) == (130, "permsolve: error: interrupted: nothing was written\n")
+    assert list(weight_file.parent.iterdir()) == [weight_file]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+def test_interrupt_without_an_output_admits_it(run: Run, tmp_path: Path) -> None:
+    """Without --out or --json nothing is claimed to be written."""
+    path = tmp_path / "w.npy"
+    np.save(path, _matrix(0, (32, 64)))
+    previous = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1.5)
+        answer = run("solve", path, "--solver", "random", "--time-limit", "60")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, previous)
+    assert answer.code == 130
+    assert answer.err == "permsolve: interrupted: the best found so far was not written: no --out given\n"
+
+
+def test_apply_never_overwrites_its_permutation(run: Run, weight_file: Path, tmp_path: Path) -> None:
+    """Both inputs of apply are safe from --out."""
+    permutation = tmp_path / "p.npy"
+    np.save(permutation, np.arange(18)[::-1].copy())
+    before = permutation.read_bytes()
+    answer = run("apply", weight_file, permutation, "--out", permutation)
+    assert answer.code == 2
+    assert "that is the input" in answer.err
+    assert permutation.read_bytes() == before
+
+
+def test_apply_refuses_one_array_for_several_before_reading(run: Run, tmp_path: Path) -> None:
+    """A whole model does not fit into a .npy, and the line says what to do."""
+    np.savez(tmp_path / "m.npz", a=_matrix(0), b=_matrix(1))
+    np.savez(tmp_path / "p.npz", a=np.arange(16))
+    answer = run("apply", tmp_path / "m.npz", tmp_path / "p.npz", "--out", tmp_path / "o.npy")
+    assert answer.code == 2
+    assert "holds 2 tensors: name it .npz or .safetensors, or choose one by --tensor" in answer.err
+
+
+def test_apply_copies_what_numpy_cannot_read(run: Run, tmp_path: Path) -> None:
+    """A checkpoint with an 8-bit float tensor is re-ordered; that tensor is copied."""
+    model, permutations, out = (tmp_path / f"{name}.safetensors" for name in ("m", "p", "o"))
+    weight, eight_bit = _matrix(), bytes(range(8))
+    header = json.dumps(
+        {
+            "q": {"dtype": "F8_E4M3", "shape": [2, 4], "data_offsets": [0, 8]},
+            "w": {"dtype": "F32", "shape": [8, 16], "data_offsets": [8, 8 + weight.nbytes]},
+        }
+    ).encode()
+    model.write_bytes(len(header).to_bytes(8, "little") + header + eight_bit + weight.tobytes())
+    order = np.arange(16)[::-1].copy()
+    save_file({"w": order}, permutations)
+    assert run("apply", model, permutations, "--out", out).code == 0
+    assert out.read_bytes() == model.read_bytes()[: -weight.nbytes] + weight[:, order].tobytes()
+
+
+NOT_RESULTS: list[Any] = [[], None, 3, {}, {"tensors": 3}, {"tensors": {}}, {"tensors": {"w": 1}}, {"format": "x"}]
+
+
+@pytest.mark.parametrize("document", NOT_RESULTS)
+def test_json_that_is_no_result(run: Run, weight_file: Path, tmp_path: Path, document: Any) -> None:
+    """Any other JSON is refused with the file's name, and nothing is written."""
+    path, out = tmp_path / "r.json", tmp_path / "o.npy"
+    path.write_text(json.dumps(document))
+    answer = run("apply", weight_file, path, "--out", out)
+    assert answer.code == 2
+    assert "r.json" in answer.err
+    assert answer.err.count("\n") == 1
+    assert not out.exists()
+
+
+def test_names_cannot_break_the_line(run: Run, tmp_path: Path) -> None:
+    """Control characters of a tensor's name are shown, not obeyed."""
+    path, name = tmp_path / "m.safetensors", "a\x1b[31mb\nc[bold]"
+    save_file({name: _matrix()}, path)
+    for call in (("check", path), ("inspect", path), ("solve", path, *GREEDY), ("solve", path, "--tensor", "x")):
+        answer = run(*call)
+        assert "\x1b" not in answer.out + answer.err
+        assert "\\x1b[31mb" in answer.out + answer.err
+    assert run("check", path).out.count("\n") == 1
+
+
+def test_inspect_shows_shapes_whatever_happens(run: Run, weight_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tensor that does not fit into memory is still listed."""
+
+    def too_large(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Problem, "from_weight", too_large)
+    answer = run("inspect", weight_file)
+    assert answer.code == 0
+    assert "24 x 18" in answer.out
+
+
+def test_help_keeps_its_defaults(run: Run) -> None:
+    """What happens without an option is not lost as markup."""
+    shown = " ".join(run("solve", "--help").out.replace("│", " ").split())
+    assert "1 to 120" in shown
+    assert "all cores" in shown
+    assert "else 2:4" in " ".join(run("apply", "--help").out.replace("│", " ").split())
+
+
+def test_table_of_many_fits_eighty_columns(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statuses are shown whole beside long names."""
+    monkeypatch.setenv("COLUMNS", "80")
+    save_file({"model.layers.0.mlp.down_proj.weight": _matrix(0) * 1e6, "b": _matrix(1)}, tmp_path / "m.safetensors")
+    out = run("solve", tmp_path / "m.safetensors", "--all", *GREEDY).out
+    assert out.count("FEASIBLE") == 2
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_progress_line_shows_start_and_improvements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal the line starts from what is kept already and follows the observer; elsewhere it is silent."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    problem = Problem([[3.0, 2.0, 0.0, 1.0]], "1:2")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress_line(problem, "w[0]", problem.baseline, show=True) as observer:
+        assert observer is not None
+        observer(Incumbent(0.1, 1, 5.0, 5.0, np.array([0, 2, 1, 3])))
+    assert "w[0] (1 x 4, 1:2)" in terminal.getvalue()
+    assert "efficacy 100.00 %" in terminal.getvalue()
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with progress_line(problem, "w", problem.baseline, show=True) as observer:
+        assert observer is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="uses a POSIX shell")
+@pytest.mark.parametrize("redirect", ["| true", ">&-", ">&- 2>&-"])
+def test_streams_that_are_gone(weight_file: Path, redirect: str) -> None:
+    """Neither a reader that left nor a closed stream gives a traceback."""
+    done = _spawn("inspect", weight_file, redirect=redirect)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="uses a POSIX shell")
+def test_broken_pipe_is_no_violation(weight_file: Path) -> None:
+    """A reader that left does not look like exit code 1 of check, and check keeps its answer."""
+    script = '("$0" -m permsolve --help; echo "help $?" >&2; "$0" -m permsolve check "$1"; echo "check $?" >&2) | true'
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "solvers")])
+    done = subprocess.run(
+        ["sh", "-c", script, sys.executable, str(weight_file)],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stderr == "help 0\ncheck 1\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file names are no bytes there")
+def test_names_that_the_terminal_cannot_show(tmp_path: Path) -> None:
+    """A name outside the terminal's encoding is escaped."""
+    path = tmp_path / "wäght.npy"
+    np.save(path, _matrix())
+    done = _spawn("inspect", path, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "w\\xe4ght" in done.stdout
