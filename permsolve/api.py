@@ -109,6 +109,8 @@ def solve(
     )
     with _interruptible(run):
         outcome = engine.solve(problem, run)
+    if run.interrupted and run.stop_reason is None:  # a solver too quick to ask
+        run.stop_reason = StopReason.INTERRUPTED
     if outcome.bound is not None:
         run.tighten(outcome.bound)
     if outcome.proven:

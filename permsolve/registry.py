@@ -21,6 +21,7 @@ GROUP = "permsolve.solvers"
 _BUILT_IN = tuple(
     EntryPoint(name, value, GROUP)
     for name, value in {
+        "assignment": "permsolve_solvers.assignment:Assignment",
         "auto": "permsolve_solvers.portfolio:Auto",
         "exhaustive": "permsolve_solvers.exhaustive:Exhaustive",
         "greedy": "permsolve_solvers.greedy:Greedy",

@@ -3,6 +3,8 @@
 import math
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +104,14 @@ class Run:
         return time.perf_counter() - self._started
 
     @property
+    def timed(self) -> bool:
+        """Whether the time limit alone will stop the run, so that a solver may plan by the clock.
+
+        A run that other criteria can stop must be planned by iterations, to give the same answer again.
+        """
+        return self._stop is None and math.isfinite(self.time_limit)
+
+    @property
     def remaining(self) -> float:
         """Seconds left of the time limit, at least 0."""
         return max(0.0, self.time_limit - self.elapsed)
@@ -148,9 +158,29 @@ class Run:
             self.bound = max(bound, self.value)
             self._record()
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether :meth:`interrupt` was called."""
+        return self._interrupted.is_set()
+
     def interrupt(self) -> None:
         """Ask the run to stop (what Ctrl-C does); safe from a signal handler or another thread."""
         self._interrupted.set()
+
+    @contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        """Give a solver that is run inside another one at most ``seconds`` of what is left.
+
+        When that is all that stopped it, the run goes on afterwards.
+        """
+        whole = self.time_limit
+        self.time_limit = min(whole, self.elapsed + seconds)
+        try:
+            yield
+        finally:
+            self.time_limit = whole
+            if self.stop_reason is StopReason.TIME and self.remaining > 0.0:
+                self.stop_reason = None
 
     def should_stop(self, iterations: int = 0) -> bool:
         """Report ``iterations`` more iterations and tell whether the solver must return now.
@@ -163,7 +193,7 @@ class Run:
         return self.stop_reason is not None
 
     def _reason_to_stop(self) -> StopReason | None:
-        if self._interrupted.is_set():
+        if self.interrupted:
             return StopReason.INTERRUPTED
         if self.proven:
             return StopReason.PROVEN

@@ -9,18 +9,15 @@ from numpy.typing import NDArray
 
 from permsolve.checks import is_number, is_whole
 from permsolve.errors import InvalidOptionError
-from permsolve.kernels.scoring import group_values
 from permsolve.permutation import from_groups, to_groups
 from permsolve.problem import Problem
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
 from permsolve_solvers.local_search.state import State
-from permsolve_solvers.moves.assignment import assignment_move
+from permsolve_solvers.moves.assignment import AssignmentMoves
 
 Groups = NDArray[np.int64]
 
-# Most groups in one assignment problem: its time grows with the cube of the size.
-MAX_ASSIGNMENT = 512
 # The opening phase of assignment moves ends when its last WINDOW rounds brought less than this share of its gain.
 # Where one exchange matrix spans all columns, perturbation overtakes them early; beyond, much later (measured).
 WINDOW = 32
@@ -46,7 +43,7 @@ PATIENCE = 20
 class LocalSearch:
     """Descent by assignment moves and swaps, then iterated descent with Metropolis acceptance.
 
-    1. Assignment moves (:func:`.assignment_move`) on submatrices of the exchange matrix, until they stall.
+    1. Assignment moves (:class:`.AssignmentMoves`) on submatrices of the exchange matrix, until they stall.
     2. Up to ``block`` columns: every worker runs its own chain of perturbations with a full exchange matrix. More
        columns: the groups are dealt at random into blocks, which the workers search side by side, then dealt again.
 
@@ -103,23 +100,12 @@ class LocalSearch:
         self, problem: Problem, run: Run, groups: Groups, rng: np.random.Generator, pool: ThreadPoolExecutor
     ) -> None:
         """Assignment moves on submatrices computed on the spot, while they bring much for their time."""
-        x, n = problem.working, problem.pattern.n
-        count = groups.shape[0]
-        values = np.empty(count, np.float64)
-        group_values(x, groups, n, values)
-        parts = max(-(-count // MAX_ASSIGNMENT), min(run.workers, 2 * count // MAX_ASSIGNMENT), 1)
-        rngs = rng.spawn(parts)
-        history = [float(values.sum())]
+        moves = AssignmentMoves(problem, groups, pool, run.workers, rng)
+        history = [float(moves.values.sum())]
         stall = STALL_WHOLE if groups.size <= self.block else STALL_BLOCKS
         while not run.should_stop(iterations=1):
-            order = rng.permutation(count)
-            tasks = [
-                pool.submit(assignment_move, x, groups, values, order[part::parts], n, problem.columns, rngs[part])
-                for part in range(parts)
-            ]
-            for task in tasks:
-                task.result()
-            history.append(float(values.sum()))
+            moves.move()
+            history.append(float(moves.values.sum()))
             if len(history) % problem.pattern.m == 0:
                 run.offer(from_groups(groups, problem.columns))
             if len(history) > WINDOW and history[-1] - history[-1 - WINDOW] <= stall * (history[-1] - history[0]):

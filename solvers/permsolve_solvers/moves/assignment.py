@@ -1,96 +1,149 @@
 """Assignment moves: take one column out of every group, put them back in the best way."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from permsolve.kernels.exchange import exchange
 from permsolve.kernels.scoring import group_values
+from permsolve.problem import Problem
+from permsolve_solvers.moves import _kernels
 
 Groups = NDArray[np.int64]
 
+# Most groups in one assignment problem: its time grows with the cube of the size.
+MAX_GROUPS = 512
+# Fewest columns of a matrix that are worth a worker's while.
+MIN_SLICE = 32
+NOISE_SIZE = 1 << 18
 
-def assignment_move(
-    x: NDArray[np.float32],
-    groups: Groups,
-    values: NDArray[np.float64],
-    picked: NDArray[np.int64],
-    n: int,
-    columns: int,
-    rng: np.random.Generator,
-    temperature: float = 0.0,
-) -> NDArray[np.int64]:
-    """Redistribute one random column of each picked group among these groups, optimally.
+
+@dataclass(eq=False)
+class AssignmentMoves:
+    """Redistribute one random column of every group, optimally, again and again.
 
     Every cyclic exchange of the chosen columns is in this neighbourhood; a linear assignment problem on a
     submatrix of the exchange matrix finds the best one. With a temperature, Gumbel noise is added to that
     matrix and the outcome stays whatever it is: a perturb-and-maximise draw (Papandreou & Yuille 2011)
     from the redistributions, each weighted by about ``exp(gain / temperature)``.
 
+    More than ``MAX_GROUPS`` groups are dealt at random into parts, which the workers handle side by side; otherwise
+    the workers share the computation of the matrix.
+
     Parameters
     ----------
-    x : ndarray of float32, shape (columns with padding, rows)
-        Saliency, columns first.
+    problem : Problem
+        The problem.
     groups : ndarray of int64, shape (G, M)
-        Current groups; changed in place.
-    values : ndarray of float64, shape (G,)
-        What each group keeps; changed in place.
-    picked : ndarray of int64, shape (K,)
-        The groups that take part.
-    n : int
-        Entries kept per group and row.
-    columns : int
-        Columns below it may move, those from it on are padding.
+        Groups to start from; changed in place.
+    pool : ThreadPoolExecutor
+        Runs the workers' tasks.
+    workers : int
+        Number of workers in the pool.
     rng : numpy.random.Generator
-        Chooses the columns and the noise.
-    temperature : float, default 0
-        Scale of the noise, in the unit of ``values``; 0 accepts nothing but gains by the float64 score.
+        Makes all random choices: the same, the same moves.
 
-    Returns
-    -------
-    ndarray of int64
-        The groups that changed.
+    Attributes
+    ----------
+    values : ndarray of float64, shape (G,)
+        What each group keeps, in the scale of ``problem.working``.
     """
-    gain, places, chosen = exchange_among(x, groups, picked, n, columns, rng)
-    if temperature > 0.0:
-        # A tiny offset keeps the logarithm finite.
-        noise = rng.standard_exponential(gain.shape, dtype=np.float32) + np.float32(1e-30)
-        gain -= np.float32(temperature) * np.log(noise)
-    _, receives = linear_sum_assignment(gain, maximize=True)
-    moved = np.flatnonzero(receives != np.arange(picked.shape[0]))
-    changed = picked[moved]
-    trial = groups[changed]
-    trial[np.arange(moved.shape[0]), places[moved]] = chosen[receives[moved]]
-    scores = np.empty(moved.shape[0], np.float64)
-    group_values(x, trial, n, scores)
-    if temperature == 0.0 and scores.sum() <= values[changed].sum():
-        return changed[:0]
-    groups[changed] = trial
-    values[changed] = scores
-    return changed
 
+    problem: Problem
+    groups: Groups
+    pool: ThreadPoolExecutor
+    workers: int
+    rng: np.random.Generator
+    values: NDArray[np.float64] = field(init=False)
 
-def exchange_among(
-    x: NDArray[np.float32],
-    groups: Groups,
-    picked: NDArray[np.int64],
-    n: int,
-    columns: int,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-    """Choose one random column of each picked group; what each would gain in the place of each other.
+    def __post_init__(self) -> None:
+        count = self.groups.shape[0]
+        self.values = np.empty(count, np.float64)
+        group_values(self.problem.working, self.groups, self.problem.pattern.n, self.values)
+        self._parts = -(-count // MAX_GROUPS)
+        self._rngs = self.rng.spawn(self._parts)
+        # A tiny offset keeps the logarithm finite. The table is long enough that runs of it rarely meet.
+        exponential = self.rng.standard_exponential(NOISE_SIZE, dtype=np.float32) + np.float32(1e-30)
+        self._noise: NDArray[np.float32] = -np.log(exponential)
 
-    Returns
-    -------
-    gain : ndarray of float32, shape (K, K)
-        ``gain[a, b]``: column ``b`` in the place of column ``a``.
-    places, chosen : ndarray of int64, shape (K,)
-        Position in its group, and number, of each chosen column.
-    """
-    # Padding stands at the end of its group, so the real members are the first ones.
-    movable = (groups[picked] < columns).sum(axis=1)
-    places = (rng.random(picked.shape[0]) * movable).astype(np.int64)
-    chosen = groups[picked, places]
-    gain = np.empty((picked.shape[0], picked.shape[0]), np.float32)
-    exchange(x, groups, np.column_stack([picked, places]), n, chosen, 0, gain, np.arange(picked.shape[0]))
-    return gain, places, chosen
+    def move(self, temperature: float = 0.0) -> int:
+        """One move of all groups; how many changed.
+
+        Parameters
+        ----------
+        temperature : float, default 0
+            Scale of the noise, in the unit of ``values``; 0 accepts nothing but gains by the float64 score.
+        """
+        order = self.rng.permutation(self.groups.shape[0])
+        if self._parts == 1:
+            return self._redistribute(order, temperature, self._rngs[0], self.workers)
+        tasks = [
+            self.pool.submit(
+                self._redistribute, np.ascontiguousarray(order[part :: self._parts]), temperature, self._rngs[part], 1
+            )
+            for part in range(self._parts)
+        ]
+        return sum(task.result() for task in tasks)
+
+    def _redistribute(
+        self, picked: NDArray[np.int64], temperature: float, rng: np.random.Generator, workers: int
+    ) -> int:
+        members, chosen = _kernels.choose(self.groups, picked, self.problem.columns, rng)
+        gain = self._exchange(members, chosen, workers)
+        changed = _kernels.redistribute(
+            self.problem.working,
+            self.groups,
+            self.values,
+            members,
+            chosen,
+            gain,
+            self.problem.pattern.n,
+            temperature,
+            self._noise,
+            rng,
+        )
+        return int(changed)
+
+    def _exchange(self, members: NDArray[np.int64], chosen: NDArray[np.int64], workers: int) -> NDArray[np.float32]:
+        """What each chosen column would gain in the place of each other, the columns shared among workers."""
+        count = chosen.shape[0]
+        gain = np.empty((count, count), np.float32)
+        targets = np.arange(count)
+        slices = max(1, min(workers, count // MIN_SLICE))
+        edges = [count * k // slices // 2 * 2 for k in range(slices)] + [count]
+
+        def compute(k: int) -> None:
+            first, last = edges[k], edges[k + 1]
+            exchange(
+                self.problem.working,
+                self.groups,
+                members,
+                self.problem.pattern.n,
+                chosen[first:last],
+                first,
+                gain,
+                targets,
+            )
+
+        others = [self.pool.submit(compute, k) for k in range(1, slices)]
+        compute(0)
+        for task in others:
+            task.result()
+        return gain
+
+    def spread(self) -> float:
+        """Interquartile range of what a swap of two random columns of different groups changes: a robust scale.
+
+        At least a tiny positive number, also for data on which swaps change nothing.
+        """
+        gains = []
+        for _ in range(4):
+            picked = self.rng.permutation(self.groups.shape[0])[:64]
+            members, chosen = _kernels.choose(self.groups, picked, self.problem.columns, self.rng)
+            gain = self._exchange(members, chosen, 1)
+            gains.append((gain + gain.T)[np.triu_indices(picked.shape[0], 1)])
+        low, high = np.quantile(np.concatenate(gains), [0.25, 0.75])
+        least = 1e-9 * float(self.values.max())
+        return max(float(high - low), least, float(np.finfo(np.float32).tiny))

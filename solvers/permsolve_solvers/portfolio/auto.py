@@ -1,5 +1,6 @@
 """``auto``: the solver for users who do not want to choose."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,16 +10,28 @@ from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
 
 # What exhaustive search proves in a fraction of a second.
-TINY_COLUMNS = 12
-TINY_ROWS = 1 << 14
+TINY_COLUMNS = 16
+TINY_WORK = 5e7
+# Up to so many groups, or entries, perturbation alone does best; beyond, annealed assignment first (measured).
+FEW_GROUPS = 48
+FEW_ENTRIES = 40_000
+# Share of the time for annealed assignment, the rest being perturbation of what it found; more of it for many groups.
+ASSIGNMENT_SHARE = 0.7
+MANY_GROUPS = 96
+ASSIGNMENT_SHARE_MANY = 0.92
+# Annealing cycles where there is no time limit to share.
+CYCLES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Auto:
-    """Exhaustive search for tiny problems, local search for all others."""
+    """Exhaustive search where it is instant, local search for few groups, else annealed assignment and local search.
+
+    Members run one after another, each on all workers, and start from the best found so far.
+    """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        "chooses for you: exhaustive where that is instant, else local-search",
+        "chooses for you: exhaustive where that is instant, then annealed assignment and local search",
         anytime=True,
         warm_start=True,
         parallel=True,
@@ -26,7 +39,15 @@ class Auto:
     )
 
     def solve(self, problem: Problem, run: Run, /) -> Outcome:
-        """Hand the run to the solver that fits the problem."""
+        """Run the members that fit the problem, in turn."""
         width = problem.columns + problem.padding
-        tiny = width <= max(TINY_COLUMNS, problem.pattern.m) and width <= 16 and problem.rows <= TINY_ROWS
-        return get_solver("exhaustive" if tiny else "local-search").solve(problem, run)
+        if width <= TINY_COLUMNS and math.comb(width, problem.pattern.m) * problem.rows * width <= TINY_WORK:
+            return get_solver("exhaustive").solve(problem, run)
+        if problem.group_count > FEW_GROUPS and problem.rows * problem.columns > FEW_ENTRIES:
+            if run.timed:
+                share = ASSIGNMENT_SHARE if problem.group_count < MANY_GROUPS else ASSIGNMENT_SHARE_MANY
+                with run.limited(share * run.remaining):
+                    get_solver("assignment").solve(problem, run)
+            else:
+                get_solver("assignment", cycles=CYCLES).solve(problem, run)
+        return get_solver("local-search").solve(problem, run)

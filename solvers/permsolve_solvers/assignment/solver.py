@@ -1,0 +1,101 @@
+"""The ``assignment`` solver."""
+
+import itertools
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import ClassVar
+
+from permsolve.checks import is_number, is_whole
+from permsolve.errors import InvalidOptionError
+from permsolve.permutation import from_groups, to_groups
+from permsolve.problem import Problem
+from permsolve.run import Run
+from permsolve.solver import Capabilities, Outcome
+from permsolve_solvers.moves.assignment import AssignmentMoves
+
+# Share of an annealing cycle spent at temperature zero, at its end.
+QUENCH = 0.06
+# Rounds of the first cycle when there is no time limit to fit into; each later one takes twice as many.
+FIRST_CYCLE = 250
+# A warm start is annealed from this share (geometric) of the way between hot and cold.
+WARM = 0.6
+OFFER_EVERY = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Annealing whose every move redistributes one column of every group by a linear assignment.
+
+    A move takes one random column out of each group and puts them back by solving the assignment problem on
+    the exchange matrix plus Gumbel noise of the current temperature: close to a draw from the Boltzmann
+    distribution over *all* redistributions at once, where swap annealing draws from two columns. The
+    temperature falls geometrically and ends with moves without noise. The cycle is fitted into the
+    time limit; without one, cycles of doubling length follow each other. One iteration is one move of all groups.
+
+    Parameters
+    ----------
+    hot, cold : float, default 0.08 and 0.018
+        First and last temperature, in units of the interquartile range of what a random swap changes.
+    cycles : int, optional
+        Most annealing cycles; as many as the run allows when not given.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        "annealed assignment moves: one column of every group redistributed at once",
+        anytime=True,
+        warm_start=True,
+        parallel=True,
+        compiled=True,
+    )
+
+    hot: float = 0.08
+    cold: float = 0.018
+    cycles: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("hot", "cold"):
+            value = getattr(self, name)
+            if not is_number(value) or not 0 < value < math.inf:
+                raise InvalidOptionError(f"assignment: {name} must be a number > 0, got {value!r}")
+        if self.cycles is not None and (not is_whole(self.cycles) or self.cycles < 1):
+            raise InvalidOptionError(f"assignment: cycles must be a whole number >= 1, got {self.cycles!r}")
+        if self.cold > self.hot:
+            raise InvalidOptionError(f"assignment: cold ({self.cold}) must not exceed hot ({self.hot})")
+
+    def solve(self, problem: Problem, run: Run, /) -> Outcome:
+        """Anneal until the run says stop."""
+        groups = to_groups(run.permutation, problem.pattern)
+        if groups.shape[0] < 2 or run.should_stop():
+            return Outcome()
+        (rng,) = run.generators(1)
+        with ThreadPoolExecutor(run.workers) as pool:
+            moves = AssignmentMoves(problem, groups, pool, run.workers, rng)
+            unit = moves.spread()
+            for number, temperature in enumerate(self._temperatures(run)):
+                moves.move(temperature * unit)
+                if number % OFFER_EVERY == 0 or temperature == 0.0:
+                    run.offer(from_groups(groups, problem.columns))
+                if run.should_stop(iterations=1):
+                    break
+        run.offer(from_groups(groups, problem.columns))
+        return Outcome()
+
+    def _temperatures(self, run: Run) -> Iterator[float]:
+        """Temperatures of the rounds, in units of the swap spread."""
+        start = self.hot
+        if run.warm:
+            start = self.hot * (self.cold / self.hot) ** WARM
+        length = FIRST_CYCLE
+        for _ in itertools.count() if self.cycles is None else range(self.cycles):
+            begun, done = run.elapsed, 0
+            while (share := self._share(run, begun) if run.timed else done / length) < 1.0:
+                cooling = share / (1.0 - QUENCH)
+                yield start * (self.cold / start) ** cooling if cooling < 1.0 else 0.0
+                done += 1
+            length *= 2
+
+    @staticmethod
+    def _share(run: Run, begun: float) -> float:
+        return (run.elapsed - begun) / max(run.time_limit - begun, 1e-9)
