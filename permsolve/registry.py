@@ -22,6 +22,9 @@ _BUILT_IN = tuple(
     EntryPoint(name, value, GROUP)
     for name, value in {
         "assignment": "permsolve_solvers.assignment:Assignment",
+        "channel-swap": "permsolve_solvers.published:ChannelSwap",
+        "ria": "permsolve_solvers.published:Ria",
+        "stripe-groups": "permsolve_solvers.published:StripeGroups",
         "auto": "permsolve_solvers.portfolio:Auto",
         "exhaustive": "permsolve_solvers.exhaustive:Exhaustive",
         "greedy": "permsolve_solvers.greedy:Greedy",
