@@ -30,6 +30,7 @@ _BUILT_IN = tuple(
         "greedy": "permsolve_solvers.greedy:Greedy",
         "identity": "permsolve_solvers.identity:Identity",
         "local-search": "permsolve_solvers.local_search:LocalSearch",
+        "matching": "permsolve_solvers.matching:Matching",
         "random": "permsolve_solvers.random:Random",
     }.items()
 )

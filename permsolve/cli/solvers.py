@@ -43,9 +43,9 @@ def solvers(
         return ExitCode.OK
     table = Table(box=box.SIMPLE)
     table.add_column("solver", no_wrap=True)
-    table.add_column("what it does", overflow="fold", ratio=3)
-    table.add_column("capabilities", overflow="fold", ratio=2)
-    table.add_column("options", overflow="fold", min_width=11)
+    table.add_column("what it does", overflow="fold", min_width=30)
+    table.add_column("capabilities", overflow="fold", max_width=16)
+    table.add_column("options", overflow="fold", max_width=12)
     for row in rows:
         flags = [flag.replace("_", " ") for flag in ("exact", "anytime", "warm_start", "parallel") if row.get(flag)]
         flags += [f"N:M {row['patterns']}"] if row["available"] else ["not installed"]
