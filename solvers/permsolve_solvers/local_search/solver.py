@@ -31,6 +31,10 @@ GROUPS_PER_STEP = 7
 MAX_STEPS = 2000
 # Swaps of a descent between two looks at the clock are sized the same way: two groups each.
 GROUPS_PER_SWAP = 2
+# Maxima-and-additions per second of one core, roughly, and for how many full exchange matrices there must be time
+# left to leave the assignment moves, which need none.
+SPEED = 1e10
+MATRICES_TO_PAY = 4
 # Most groups that one perturbation step may change; bounds what is kept for putting things back.
 REACH = 32
 # Steps on a block per column of it: computing its exchange matrix then takes about a tenth of the time.
@@ -102,12 +106,16 @@ class LocalSearch:
         """Assignment moves on submatrices computed on the spot, while they bring much for their time."""
         moves = AssignmentMoves(problem, groups, pool, run.workers, rng)
         history = [float(moves.values.sum())]
+        width = min(groups.size, self.block)
+        patience = MATRICES_TO_PAY * width**2 * problem.rows / SPEED
         stall = STALL_WHOLE if groups.size <= self.block else STALL_BLOCKS
         while not run.should_stop(iterations=1):
             moves.move()
             history.append(float(moves.values.sum()))
             if len(history) % problem.pattern.m == 0:
                 run.offer(from_groups(groups, problem.columns))
+            if run.remaining < patience:  # a full exchange matrix would not be ready in time to pay
+                continue
             if len(history) > WINDOW and history[-1] - history[-1 - WINDOW] <= stall * (history[-1] - history[0]):
                 break
         run.offer(from_groups(groups, problem.columns))
