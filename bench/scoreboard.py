@@ -1,18 +1,19 @@
 """Efficacy against time for each instance and solver: ``python -m bench.scoreboard``.
 
-Instances are ``rows x columns @ seed``, made by ``np.random.seed(seed); np.random.rand(rows, columns)`` as in the
-literature, or .npy files. Every run is re-scored by the core; a short run that is not counted compiles the kernels.
+Instances are named as in :mod:`bench.instances` (``128x64@1`` is ``np.random.seed(1); np.random.rand(128, 64)``, as in
+the literature), or .npy files. Every run is re-scored by the core; a short run that is not counted compiles the
+kernels.
 """
 
 import statistics
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from bench.instances import file_instances, get_instance
 from permsolve import Problem, Result, solve
 from permsolve.errors import UnsupportedProblemError
 
@@ -20,13 +21,12 @@ INSTANCES = ["128x64@1", "64x128@0", "256x256@1", "512x512@1"]
 
 
 def load_instance(name: str, pattern: str) -> Problem:
-    """The problem called ``name``: ``ROWSxCOLUMNS@SEED`` or the path of a .npy file."""
+    """The problem called ``name``, an instance (see :mod:`bench.instances`) or the path of a .npy file."""
     if name.endswith(".npy"):
-        return Problem.from_weight(np.load(name, mmap_mode="r", allow_pickle=False), pattern)
-    shape, _, seed = name.partition("@")
-    rows, _, columns = shape.partition("x")
-    legacy = np.random.RandomState(int(seed or 1))  # the stream of np.random.seed, without its global state
-    return Problem(legacy.rand(int(rows), int(columns)), pattern)
+        (instance,) = file_instances(Path(name), pattern=pattern)
+    else:
+        instance = get_instance(name, pattern)
+    return instance.load()
 
 
 def efficacy_at(problem: Problem, result: Result, seconds: float) -> float:
@@ -36,7 +36,9 @@ def efficacy_at(problem: Problem, result: Result, seconds: float) -> float:
 
 
 def main(
-    instance: Annotated[list[str] | None, typer.Argument(help="ROWSxCOLUMNS@SEED or a .npy file.")] = None,
+    instance: Annotated[
+        list[str] | None, typer.Argument(help="ROWSxCOLUMNS@SEED, another instance, or a .npy file.")
+    ] = None,
     solver: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None,
     pattern: str = "2:4",
     time_limit: float = 10.0,

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from permsolve.api import default_time_limit, solve
+    from permsolve.bound import Bound, upper_bound
+    from permsolve.certificate import Certificate
     from permsolve.errors import PermsolveError
     from permsolve.observers import Incumbent, Observer
     from permsolve.pattern import Pattern
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from permsolve.saliency import available_saliencies, register_saliency
     from permsolve.solver import Capabilities, Outcome, Solver
     from permsolve.status import Status, StopReason
+    from permsolve.verification import Verification, verify
 
 __version__ = "0.1.0"
 
@@ -29,7 +32,9 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 # Loaded on first use (SPEC 1), so that importing the package costs nothing.
 _EXPORTS = {
+    "Bound": "bound",
     "Capabilities": "solver",
+    "Certificate": "certificate",
     "Incumbent": "observers",
     "Observer": "observers",
     "Outcome": "solver",
@@ -40,16 +45,21 @@ _EXPORTS = {
     "Solver": "solver",
     "Status": "status",
     "StopReason": "status",
+    "Verification": "verification",
     "available_saliencies": "saliency",
     "available_solvers": "registry",
     "default_time_limit": "api",
     "get_solver": "registry",
     "register_saliency": "saliency",
     "solve": "api",
+    "upper_bound": "bound",
+    "verify": "verification",
 }
 
 __all__ = [
+    "Bound",
     "Capabilities",
+    "Certificate",
     "Incumbent",
     "Observer",
     "Outcome",
@@ -60,6 +70,7 @@ __all__ = [
     "Solver",
     "Status",
     "StopReason",
+    "Verification",
     "__version__",
     "available_saliencies",
     "available_solvers",
@@ -67,6 +78,8 @@ __all__ = [
     "get_solver",
     "register_saliency",
     "solve",
+    "upper_bound",
+    "verify",
 ]
 
 

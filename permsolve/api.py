@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from permsolve.certificate import Certificate
 from permsolve.checks import is_number, is_whole
 from permsolve.errors import InvalidOptionError, InvalidProblemError
 from permsolve.observers import Observer
@@ -102,8 +103,8 @@ def solve(
         problem,
         initial=initial,
         seed=_checked_seed(seed),
-        workers=_checked_workers(workers),
-        time_limit=_checked_time_limit(time_limit),
+        workers=checked_workers(workers),
+        time_limit=checked_time_limit(time_limit),
         stop=criterion,
         observer=observer,
     )
@@ -112,9 +113,9 @@ def solve(
     if run.interrupted and run.stop_reason is None:  # a solver too quick to ask
         run.stop_reason = StopReason.INTERRUPTED
     if outcome.bound is not None:
-        run.tighten(outcome.bound)
+        run.tighten(outcome.bound, outcome.certificate)
     if outcome.proven:
-        run.tighten(run.value)
+        run.tighten(run.value, outcome.certificate or Certificate("solver", run.value))
     runtime = run.elapsed
     return Result(
         permutation=run.permutation,
@@ -134,6 +135,7 @@ def solve(
         workers=run.workers,
         options=dict(options),
         versions=dict(_versions(engine.capabilities.needs)),
+        proof=run.certificate,
     )
 
 
@@ -146,7 +148,8 @@ def default_time_limit(problem: Problem) -> float:
     return float(round(min(120.0, max(1.0, 4.0 * (work / 1e7) ** 0.5)), 1))
 
 
-def _checked_time_limit(time_limit: float | None) -> float:
+def checked_time_limit(time_limit: float | None) -> float:
+    """Seconds, ``inf`` for None; refused unless > 0."""
     if time_limit is None:
         return math.inf
     if not is_number(time_limit) or not time_limit > 0:
@@ -160,7 +163,8 @@ def _checked_seed(seed: int) -> int:
     return int(seed)
 
 
-def _checked_workers(workers: int | None) -> int:
+def checked_workers(workers: int | None) -> int:
+    """Threads to use, all there are for None; refused unless >= 1."""
     if workers is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not is_whole(workers) or workers < 1:

@@ -39,3 +39,7 @@ class UnsupportedProblemError(PermsolveError, ValueError):
 
 class FileFormatError(PermsolveError, ValueError):
     """A file cannot be read as what it should be."""
+
+
+class InvalidCertificateError(PermsolveError, ValueError):
+    """A result or its proof does not hold: what :func:`permsolve.verify` found wrong."""

@@ -21,11 +21,14 @@ GROUP = "permsolve.solvers"
 _BUILT_IN = tuple(
     EntryPoint(name, value, GROUP)
     for name, value in {
+        "annealing": "permsolve_solvers.annealing:Annealing",
         "assignment": "permsolve_solvers.assignment:Assignment",
         "channel-swap": "permsolve_solvers.published:ChannelSwap",
         "ria": "permsolve_solvers.published:Ria",
         "stripe-groups": "permsolve_solvers.published:StripeGroups",
         "auto": "permsolve_solvers.portfolio:Auto",
+        "column-generation": "permsolve_solvers.column_generation:ColumnGeneration",
+        "cp-sat": "permsolve_solvers.cp_sat:CpSat",
         "exhaustive": "permsolve_solvers.exhaustive:Exhaustive",
         "greedy": "permsolve_solvers.greedy:Greedy",
         "identity": "permsolve_solvers.identity:Identity",

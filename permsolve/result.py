@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from permsolve.certificate import Certificate
 from permsolve.errors import FileFormatError, InvalidSolutionError, PermsolveError
 from permsolve.io.reading import reading
 from permsolve.io.tensors_out import write_tensors
@@ -67,6 +68,8 @@ class Result:
         Options given to the solver.
     versions : dict of str to str
         Versions of permsolve and of what it computes with.
+    proof : Certificate, optional
+        What proves the bound, when it is another than the row bound: see :meth:`certificate`.
     """
 
     permutation: NDArray[np.int64]
@@ -86,6 +89,7 @@ class Result:
     workers: int
     options: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    proof: Certificate | None = None
 
     def __post_init__(self) -> None:
         columns = np.asarray(self.permutation).shape[0] if np.ndim(self.permutation) == 1 else -1
@@ -123,6 +127,13 @@ class Result:
         """``100 (value - baseline) / (row_bound - baseline)`` (Pool & Yu 2021); 100 when there was no room."""
         room = self.row_bound - self.baseline
         return 100.0 * (self.value - self.baseline) / room if room > 0.0 else 100.0
+
+    def certificate(self) -> Certificate:
+        """What proves the bound: prices of the columns and more, to be checked by :func:`permsolve.verify`.
+
+        A result whose solver proved nothing has the row bound's own certificate, which needs no data.
+        """
+        return self.proof or Certificate("rows", self.row_bound)
 
     @cached_property
     def groups(self) -> tuple[NDArray[np.int64], ...]:
@@ -200,6 +211,7 @@ class Result:
             "versions": dict(self.versions),
             "trace": [[point.time, point.value, point.bound] for point in self.trace],
             "permutation": self.permutation.tolist(),
+            "certificate": None if self.proof is None else self.proof.to_dict(),
         }
 
     @classmethod
@@ -215,6 +227,7 @@ class Result:
             if document["format"] != FORMAT or document["format_version"] != FORMAT_VERSION:
                 raise FileFormatError(f"not a permsolve result of format version {FORMAT_VERSION}")
             limit = document["time_limit"]
+            proof = document["certificate"]
             return cls(
                 permutation=np.asarray(document["permutation"]),
                 pattern=Pattern.parse(document["pattern"]),
@@ -233,6 +246,7 @@ class Result:
                 workers=int(document["workers"]),
                 options=dict(document["options"]),
                 versions=dict(document["versions"]),
+                proof=None if proof is None else Certificate.from_dict(proof),
             )
         except FileFormatError:
             raise

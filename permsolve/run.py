@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from permsolve.certificate import Certificate
 from permsolve.observers import Incumbent, Observer
 from permsolve.permutation import canonical, check_permutation
 from permsolve.problem import Problem
@@ -60,6 +61,8 @@ class Run:
         Best valid upper bound so far.
     warm : bool
         Whether the caller gave a permutation to start from.
+    certificate : Certificate or None
+        What proves the bound; None while it is the bound by rows.
     iteration : int
         Iterations that the solver has reported.
     trace : list of TracePoint
@@ -96,6 +99,7 @@ class Run:
         self.bound = max(problem.row_bound, self.value)
         self._last_improvement = 0
         self._last_improvement_time = self.elapsed
+        self.certificate: Certificate | None = None
         self.trace = [TracePoint(self.elapsed, self.value, self.bound)]
 
     @property
@@ -152,11 +156,12 @@ class Run:
             self._observer(Incumbent(self.elapsed, self.iteration, self.value, self.bound, self.permutation))
         return True
 
-    def tighten(self, bound: float) -> None:
-        """Report a valid upper bound on the value of every permutation."""
+    def tighten(self, bound: float, certificate: Certificate | None = None) -> None:
+        """Report a valid upper bound on the value of every permutation, and what proves it."""
         if bound < self.bound:
             self.bound = max(bound, self.value)
             self._record()
+            self.certificate = certificate
 
     @property
     def interrupted(self) -> bool:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+from permsolve.certificate import Certificate
 from permsolve.problem import Problem
 from permsolve.run import Run
 
@@ -52,10 +53,13 @@ class Outcome:
         The best permutation offered is optimal.
     bound : float or None
         A valid upper bound on the value of every permutation.
+    certificate : Certificate or None
+        What proves the bound, or the optimum.
     """
 
     proven: bool = False
     bound: float | None = None
+    certificate: Certificate | None = None
 
 
 class Solver(Protocol):

@@ -49,7 +49,9 @@ def test_all_public_names_are_there() -> None:
         _ = permsolve.sovle
 
 
-@pytest.mark.parametrize("name", ["permsolve", "permsolve.api", "permsolve.pattern", "permsolve.problem"])
+@pytest.mark.parametrize(
+    "name", ["permsolve", "permsolve.api", "permsolve.bound", "permsolve.pattern", "permsolve.problem"]
+)
 def test_the_examples_in_docstrings_are_true(name: str) -> None:
     """They run and print what they say."""
     outcome = doctest.testmod(importlib.import_module(name))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from permsolve.cli.apply import apply
+from permsolve.cli.bound import bound
 from permsolve.cli.check import check
 from permsolve.cli.exit_codes import EPILOG, ExitCode
 from permsolve.cli.inspect import inspect
@@ -47,7 +48,7 @@ def _root(
     """Re-order the columns of weight matrices so that N:M sparsity keeps more of them."""
 
 
-for command in (solve, apply, check, inspect, solvers):
+for command in (solve, apply, check, inspect, bound, solvers):
     app.command(epilog=EPILOG)(command)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from permsolve.certificate import Certificate
 from permsolve.errors import UnsupportedProblemError
 from permsolve.problem import Problem
 from permsolve.run import Run
@@ -87,7 +88,7 @@ class Exhaustive:
         groups = np.array(order).reshape(-1, m)
         groups = groups[np.argsort(groups.max(axis=1) >= problem.columns, kind="stable")]
         run.offer(groups.ravel()[: problem.columns])
-        return Outcome(proven=True)
+        return Outcome(proven=True, certificate=Certificate("enumeration", run.value))
 
 
 def _all_groups(problem: Problem, run: Run) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]] | None:

@@ -20,7 +20,7 @@ from permsolve.problem import Problem
 from permsolve.run import ROUNDING, Run
 from permsolve.status import Status, StopReason
 from permsolve.stopping import MaxIterations
-from permsolve_solvers.local_search.state import State
+from permsolve_solvers.local_search.descent import Descent
 from permsolve_solvers.matching import Matching, exact, pairs
 from permsolve_solvers.matching._kernels import BLOCK, TILE, pair_values
 from permsolve_solvers.matching.graph import BITS, perfect_matching
@@ -188,7 +188,7 @@ def test_moves_never_lose(text: str, short: int, monkeypatch: pytest.MonkeyPatch
 def test_leaves_an_optimum_of_swaps() -> None:
     """What no swap of two columns can improve, re-matched halves can."""
     problem = uniform(32, 64, "2:4", seed=1)
-    state = State.of(problem.working, to_groups(np.arange(64), problem.pattern), 2, 64)
+    state = Descent.of(problem.working, to_groups(np.arange(64), problem.pattern), 2, 64)
     state.descend()
     start = from_groups(state.groups, 64)
     result = solve(problem, "matching", initial=start)

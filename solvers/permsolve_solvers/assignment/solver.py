@@ -89,6 +89,8 @@ class Assignment:
             start = self.hot * (self.cold / self.hot) ** WARM
         length = FIRST_CYCLE
         for _ in itertools.count() if self.cycles is None else range(self.cycles):
+            if run.should_stop():
+                return
             begun, done = run.elapsed, 0
             while (share := self._share(run, begun) if run.timed else done / length) < 1.0:
                 cooling = share / (1.0 - QUENCH)

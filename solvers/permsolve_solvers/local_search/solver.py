@@ -13,7 +13,7 @@ from permsolve.permutation import from_groups, to_groups
 from permsolve.problem import Problem
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
-from permsolve_solvers.local_search.state import State
+from permsolve_solvers.local_search.descent import Descent
 from permsolve_solvers.moves.assignment import AssignmentMoves
 
 Groups = NDArray[np.int64]
@@ -147,9 +147,9 @@ class LocalSearch:
                 behind = min(chains, key=lambda chain: float(chain.values.sum()))
                 behind.reset(best)
 
-    def _descended(self, problem: Problem, run: Run, groups: Groups) -> State:
+    def _descended(self, problem: Problem, run: Run, groups: Groups) -> Descent:
         """State of these groups after swap descent."""
-        state = State.of(problem.working, groups, problem.pattern.n, problem.columns)
+        state = Descent.of(problem.working, groups, problem.pattern.n, problem.columns)
         swaps = max(1, int(SLICE / (GROUPS_PER_SWAP * problem.pattern.m * state.x.size)))
         while not run.should_stop() and state.descend(swaps) == swaps:
             run.offer(from_groups(state.groups, problem.columns))
@@ -171,7 +171,7 @@ class LocalSearch:
         steps = max(1, int(STEPS_PER_COLUMN * self.block))
 
         def search(picked: NDArray[np.int64], rng: np.random.Generator) -> Groups:
-            state = State.of(problem.working, groups[picked], problem.pattern.n, problem.columns)
+            state = Descent.of(problem.working, groups[picked], problem.pattern.n, problem.columns)
             state.descend()
             best = state.groups.copy()
             improved = state.perturb(steps, self.kick, self.temperature * state.spread(rng), REACH, rng)

@@ -9,16 +9,19 @@ among the rest is the optimum.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment  # its sparse relative can take for ever on near-ties (bidding wars)
 
+from permsolve.certificate import Certificate, Node
 from permsolve.permutation import to_groups
 from permsolve.problem import Problem
 from permsolve.run import ROUNDING, Run
 from permsolve.solver import Outcome
 from permsolve_solvers.matching.graph import Nodes, edges_of, perfect_matching
+from permsolve_solvers.set_partition.branch import Branching
 
 Matrix = NDArray[np.float64]
 
@@ -28,6 +31,9 @@ SLICE = 1 << 24
 NEAR = 10
 # Room for the rounding of prices and slacks, as a share of the bound: more than float64 sums of this size lose.
 MARGIN = 1e-11
+# Most pairs left whose optimality is proven again by duality, for the certificate, and seconds for that.
+MOST_PROVEN = 20_000
+PROOF_SECONDS = 5.0
 # Rounds of the price computation; prices that are not final then are put right afterwards, only the bound is weaker.
 MAX_ROUNDS = 1000
 
@@ -45,7 +51,9 @@ def solve_pairs(problem: Problem, run: Run) -> Outcome:
     np.fill_diagonal(weights, -np.inf)
     prices, successor = column_prices(weights)
     bound = float(prices.sum())
-    outcome = Outcome(bound=float(np.ldexp(bound, scale)) * (1.0 + ROUNDING))
+    safe = float(np.ldexp(bound, scale)) * (1.0 + ROUNDING)
+    certificate = Certificate("duals", safe, (Node(np.ldexp(prices, scale)),))
+    outcome = Outcome(bound=safe, certificate=certificate)
     if run.should_stop():
         return outcome
     slack = prices[:, None] + prices
@@ -63,7 +71,7 @@ def solve_pairs(problem: Problem, run: Run) -> Outcome:
     run.iteration += 1
     value = float(weights[np.arange(size), partner].sum()) / 2.0
     if bound - value <= ROUNDING / 2.0 * bound:
-        return Outcome(proven=True)
+        return Outcome(proven=True, certificate=certificate)
     left = np.triu(slack <= bound - value + MARGIN * bound, 1)
     left[first, second] = False
     if left.any():
@@ -74,7 +82,33 @@ def solve_pairs(problem: Problem, run: Run) -> Outcome:
         partner = perfect_matching(size, first, second, weights[first, second])
         _offer(partner, problem, run)
         run.iteration += 1
-    return Outcome(proven=True)
+        value = float(weights[np.arange(size), partner].sum()) / 2.0
+    return Outcome(proven=True, certificate=_proof(problem, run, weights, prices, scale, value))
+
+
+def _proof(
+    problem: Problem, run: Run, weights: Matrix, prices: NDArray[np.float64], scale: int, value: float
+) -> Certificate | None:
+    """Prices of columns and odd sets that prove the optimum by duality, branching where triples are not enough.
+
+    None when that would take too long, or there are too many pairs left.
+    """
+    slack = prices[:, None] + prices - weights
+    first, second = np.nonzero(np.triu(slack <= prices.sum() - value + MARGIN * prices.sum(), 1))
+    if first.shape[0] > MOST_PROVEN:
+        return None
+    end = perf_counter() + min(PROOF_SECONDS, run.remaining)
+    search = Branching(
+        weights.shape[0], value, lambda: run.interrupted or perf_counter() > end, lambda: end - perf_counter()
+    )
+    nodes = search.run(np.column_stack([first, second]), weights[first, second], float(prices.sum()))
+    if search.open_bound > search.cutoff:
+        return None
+    tree = (
+        Node(np.ldexp(n.duals, scale), n.odd_sets, np.ldexp(n.weights, scale), n.children, n.pair)
+        for n in (Node(prices, children=1), *nodes)
+    )
+    return Certificate("branching", run.value, tuple(tree))
 
 
 def _offer(partner: Nodes, problem: Problem, run: Run) -> None:

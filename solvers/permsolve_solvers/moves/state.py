@@ -1,13 +1,13 @@
-"""The state of a local search over some of the groups of a problem."""
+"""Some groups of a problem with their exchange matrix: the state of searches by swaps."""
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from permsolve.kernels.exchange import exchange
 from permsolve.kernels.scoring import group_values
-from permsolve_solvers.local_search import _kernels
 
 Groups = NDArray[np.int64]
 
@@ -49,7 +49,7 @@ class State:
     real: int
 
     @classmethod
-    def of(cls, x: NDArray[np.float32], groups: Groups, n: int, columns: int) -> "State":
+    def of(cls, x: NDArray[np.float32], groups: Groups, n: int, columns: int) -> Self:
         """The state of these groups of a problem whose saliency is ``x`` and that has ``columns`` real columns."""
         width = groups.size
         if width == x.shape[0]:
@@ -77,7 +77,7 @@ class State:
         state.refresh(np.arange(local.shape[0]))
         return state
 
-    def copy(self) -> "State":
+    def copy(self) -> Self:
         """An independent state with the same groups; the saliency is shared."""
         return replace(
             self,
@@ -112,11 +112,6 @@ class State:
         self.values[changed] = values
         self.refresh(changed)
 
-    def descend(self, limit: int = 1 << 62) -> int:
-        """Best swaps until none gains (or ``limit`` are done); how many there were."""
-        dirty = np.ones(self.groups.shape[0], np.bool_)
-        return self._search(dirty, limit, 0, 2, 1.0, 2, np.random.default_rng(0))[2]
-
     def spread(self, rng: np.random.Generator) -> float:
         """A robust scale of what a random swap changes: the interquartile range over random swaps.
 
@@ -127,43 +122,6 @@ class State:
         gains = (self.e[i, j] + self.e[j, i])[other]
         low, high = np.quantile(gains, [0.25, 0.75]) if gains.size else (0.0, 0.0)
         return max(float(high - low), 1e-9 * float(self.values.sum()), float(np.finfo(np.float32).tiny))
-
-    def perturb(self, steps: int, kick: int, temperature: float, reach: int, rng: np.random.Generator) -> Groups | None:
-        """Iterated descent (:func:`._kernels.search`); the best groups seen if they beat the present ones."""
-        dirty = np.zeros(self.groups.shape[0], np.bool_)
-        best, gain, _ = self._search(dirty, 0, steps, kick, temperature, reach, rng)
-        return best if gain > 0.0 else None
-
-    def _search(
-        self,
-        dirty: NDArray[np.bool_],
-        swaps: int,
-        steps: int,
-        kick: int,
-        temperature: float,
-        reach: int,
-        rng: np.random.Generator,
-    ) -> tuple[Groups, float, int]:
-        best = np.empty_like(self.groups)
-        count = self.groups.shape[0]
-        gain, done = _kernels.search(
-            self.x,
-            self.groups,
-            self.n,
-            self.where,
-            self.values,
-            self.e,
-            self.real,
-            dirty,
-            swaps,
-            best,
-            steps,
-            min(kick, count),
-            temperature,
-            min(reach, count),
-            rng,
-        )
-        return best, float(gain), int(done)
 
     def named(self, groups: Groups) -> Groups:
         """Groups of this state's columns in the problem's numbers."""

@@ -1,0 +1,62 @@
+"""Instances from the user's own files."""
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bench.instances.errors import unknown
+from bench.instances.instance import Instance
+from bench.instances.naming import DEFAULT_PATTERN, join_pattern
+from permsolve import Pattern
+from permsolve.errors import FileFormatError
+from permsolve.io.weight_file import open_weights
+from permsolve.weights import matrix_shape
+
+
+def file_instances(
+    path: Path, tensors: Iterable[str] | None = None, pattern: Pattern | str = DEFAULT_PATTERN
+) -> list[Instance]:
+    """The weights in a .npy, .npz or .safetensors file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    tensors : iterable of str, optional
+        Names of those wanted; all that can be permuted when not given.
+    pattern : Pattern or str, default 2:4
+        Their pattern.
+
+    Raises
+    ------
+    UnknownInstanceError
+        When the file has no tensor of this name.
+    FileFormatError
+        When it cannot be read, none of its tensors can be permuted, or one that was named cannot.
+    OSError
+        When it is missing or unreadable.
+    """
+    parsed = Pattern.parse(pattern)
+    infos = {info.name: info for info in open_weights(path).tensors()}
+    chosen = [name for name, info in infos.items() if info.eligible] if tensors is None else list(tensors)
+    if not chosen:
+        raise FileFormatError(f"{path}: none of its {len(infos)} tensors can be permuted")
+    instances = []
+    for name in chosen:
+        if name not in infos:
+            raise unknown(f"tensor in {path}:", name, infos)
+        if infos[name].reason is not None:
+            raise FileFormatError(f"{path}: {name!r} {infos[name].shape} cannot be permuted: {infos[name].reason}")
+        # The name says which weight it is, wherever the file lies.
+        whole = name if path.suffix.lower() == ".npy" else f"{path.stem}/{name}"
+        rows, columns = matrix_shape(infos[name].shape)
+        make = partial(_read, path, name)
+        instances.append(Instance(join_pattern(whole, parsed), "file", rows, columns, parsed, make))
+    return instances
+
+
+def _read(path: Path, tensor: str) -> NDArray[Any]:
+    return open_weights(path).read(tensor)

@@ -1,0 +1,109 @@
+"""Upper bounds on what any permutation keeps."""
+
+import math
+from dataclasses import dataclass
+from time import perf_counter
+
+from permsolve.api import checked_time_limit, checked_workers, solve
+from permsolve.certificate import Certificate
+from permsolve.errors import InvalidOptionError, UnsupportedProblemError
+from permsolve.pair_bound import pair_bound
+from permsolve.problem import Problem
+
+METHODS = ("auto", "rows", "pairs", "groups")
+# Group-rows that are priced per second and worker, and passes over all groups that a useful bound takes.
+_SPEED = 10**10
+_PASSES = 4
+# Most columns whose pair matrix is made.
+_PAIR_COLUMNS = 16_384
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Bound:
+    """No permutation keeps more than this.
+
+    Attributes
+    ----------
+    value : float
+        The bound.
+    method : str
+        ``"rows"``, ``"pairs"`` or ``"groups"``: see :func:`upper_bound`.
+    certificate : Certificate
+        What proves it.
+    row_bound : float
+        The loose bound: every row pruned freely.
+    runtime : float
+        Seconds it took.
+    """
+
+    value: float
+    method: str
+    certificate: Certificate
+    row_bound: float
+    runtime: float
+
+
+def upper_bound(
+    problem: Problem, *, time_limit: float = 60.0, method: str = "auto", workers: int | None = None
+) -> Bound:
+    """Bound what any permutation of the columns can keep.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    time_limit : float, default 60
+        Seconds. A bound is valid whenever the time is up, only less tight.
+    method : str, default "auto"
+        ``"rows"``: every row pruned freely, loose and immediate. ``"pairs"``: a relaxation to pairs of columns, for any
+        size. ``"groups"``: the linear programme over all groups (the solver ``column-generation``), by far the
+        tightest, up to some hundred columns. ``"auto"``: the tightest of them that the time allows.
+    workers : int, optional
+        Threads; all that this process may run on when not given.
+
+    Returns
+    -------
+    Bound
+        The tightest bound found and what proves it; at most the row bound.
+
+    Raises
+    ------
+    InvalidOptionError
+        When an argument cannot be used.
+    UnsupportedProblemError
+        When ``method="groups"`` and there are too many groups to price.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from permsolve import Problem, solve, upper_bound
+    >>> problem = Problem(np.random.default_rng(0).random((32, 16)))
+    >>> best = solve(problem, "exhaustive").value
+    >>> best <= upper_bound(problem).value < problem.row_bound
+    True
+    """
+    if method not in METHODS:
+        raise InvalidOptionError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    limit = checked_time_limit(time_limit)
+    threads = checked_workers(workers)
+    begun = perf_counter()
+    best = Certificate("rows", problem.row_bound)
+    width = problem.columns + problem.padding
+    pass_seconds = math.comb(width, problem.pattern.m) * problem.rows / (_SPEED * threads)
+    groups = method == "groups" or (method == "auto" and _PASSES * pass_seconds <= limit)
+    if method == "pairs" or (method == "auto" and not groups and width <= _PAIR_COLUMNS):
+        found = pair_bound(problem, workers=threads, should_stop=lambda: perf_counter() - begun >= limit)
+        best = min(best, found, key=lambda certificate: certificate.bound)
+    if groups:
+        left = max(1e-3, limit - (perf_counter() - begun))
+        try:
+            result = solve(problem, "column-generation", time_limit=left, workers=threads, branch=False)
+        except UnsupportedProblemError:
+            if method == "groups":
+                raise
+            found = pair_bound(problem, workers=threads, should_stop=lambda: perf_counter() - begun >= limit)
+        else:
+            found = result.certificate()
+        best = min(best, found, key=lambda certificate: certificate.bound)
+    name = {"duals": "groups", "branching": "groups", "enumeration": "groups"}.get(best.method, best.method)
+    return Bound(best.bound, name, best, problem.row_bound, perf_counter() - begun)

@@ -1,0 +1,66 @@
+"""``permsolve bound``."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from permsolve.cli.exit_codes import ExitCode
+from permsolve.cli.outputs import STDOUT, check_output
+from permsolve.cli.parameters import PatternText, SaliencyName, Source, Tensor
+from permsolve.cli.text import printable
+
+
+def bound(
+    source: Source,
+    pattern: PatternText = "2:4",
+    time_limit: Annotated[float, typer.Option(help="Seconds.")] = 60.0,
+    method: Annotated[str, typer.Option(help="rows, pairs, groups or auto: what the time allows.")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads to use. Without it: all cores.", show_default=False)
+    ] = None,
+    saliency: SaliencyName = "magnitude",
+    tensor: Tensor = None,
+    json_path: Annotated[
+        str | None,
+        typer.Option(
+            "--json",
+            help="Write bound and certificate here (.json, or - for stdout alone).",
+            show_default=False,
+        ),
+    ] = None,
+) -> int:
+    """How much can any permutation of a weight keep? A certified upper bound."""
+    check_output(json_path, "--json", (".json",), source)
+
+    from permsolve.bound import upper_bound
+    from permsolve.io.weight_file import choose_tensor, open_weights
+    from permsolve.io.writing import atomic_write
+    from permsolve.problem import Problem
+
+    file = open_weights(source)
+    info = choose_tensor(file, tensor)
+    problem = Problem.from_weight(file.read(info.name), pattern, saliency)
+    found = upper_bound(problem, time_limit=time_limit, method=method, workers=workers)
+    if json_path is not None:
+        document = {
+            "value": found.value,
+            "method": found.method,
+            "row_bound": found.row_bound,
+            "baseline": problem.baseline,
+            "efficacy": problem.efficacy(found.value),
+            "runtime": found.runtime,
+            "certificate": found.certificate.to_dict(),
+        }
+        text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+        if json_path == STDOUT:
+            sys.stdout.write(text)
+            return ExitCode.OK
+        atomic_write(json_path, lambda stream: stream.write(text.encode()))
+    typer.echo(
+        f"{printable(info.name)}: no permutation keeps more than {found.value:.8g} at {pattern}, efficacy "
+        f"{problem.efficacy(found.value):.4f} % (bound by {found.method}, {found.runtime:.1f} s; by rows "
+        f"{found.row_bound:.8g}; in the given order {problem.baseline:.8g})"
+    )
+    return ExitCode.OK

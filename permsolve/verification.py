@@ -1,0 +1,163 @@
+"""Checking a result without trusting the solver that made it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from permsolve import repricing
+from permsolve.certificate import Certificate
+from permsolve.errors import InvalidCertificateError, InvalidSolutionError, PermsolveError
+from permsolve.permutation import canonical, check_permutation, to_groups
+from permsolve.problem import Problem
+from permsolve.registry import get_solver
+from permsolve.result import Result
+from permsolve.run import Run
+from permsolve.status import Status
+
+# Group entries (groups x rows x M) that are looked at unless asked otherwise: about a minute.
+MAX_WORK = 2 * 10**9
+# Two float64 sums of the same numbers in different orders agree to this share.
+ROUNDING = 1e-11
+_SAMPLE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What :func:`verify` made sure of; whatever was wrong raised an error instead.
+
+    Attributes
+    ----------
+    checked : tuple of str
+        What was recomputed and holds.
+    unchecked : tuple of str
+        What was taken on trust, and why; empty when the result is proven as a whole.
+    bound : float
+        The bound that the checks confirm (the row bound, when the certificate was not fully checked).
+    """
+
+    checked: tuple[str, ...]
+    unchecked: tuple[str, ...]
+    bound: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that the result says was checked."""
+        return not self.unchecked
+
+
+def verify(problem: Problem, result: Result, *, max_work: int = MAX_WORK) -> Verification:
+    """Re-check a result: permutation, value, and the certificate of its bound, in plain numpy.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem that was solved.
+    result : Result
+        What is said of it.
+    max_work : int, default 2e9
+        Entries (groups x rows x M) that may be looked at. A proof over all groups that would take more is only sampled,
+        and the report says so.
+
+    Returns
+    -------
+    Verification
+        What was checked and what was not.
+
+    Raises
+    ------
+    InvalidCertificateError
+        When something is off: the message says what.
+    """
+    checked: list[str] = []
+    unchecked: list[str] = []
+    if result.pattern != problem.pattern:
+        raise InvalidCertificateError(f"the result is for {result.pattern}, the problem asks for {problem.pattern}")
+    try:
+        permutation = check_permutation(result.permutation, problem.columns)
+    except InvalidSolutionError as error:
+        raise InvalidCertificateError(str(error)) from error
+    if not np.array_equal(permutation, canonical(permutation, problem.pattern)):
+        raise InvalidCertificateError("the permutation is not the canonical one of its groups: it was changed")
+    checked.append("permutation")
+    matrix = problem.padded.astype(np.float64)
+    groups = to_groups(permutation, problem.pattern)
+    value = float(repricing.group_values(matrix, groups, problem.pattern.n).sum())
+    _agree("value", result.value, value)
+    identity = to_groups(np.arange(problem.columns), problem.pattern)
+    _agree("baseline", result.baseline, float(repricing.group_values(matrix, identity, problem.pattern.n).sum()))
+    kept = problem.pattern.kept_per_row(problem.columns)
+    row_bound = float(np.sort(matrix, axis=0)[matrix.shape[0] - kept :].sum())
+    _agree("row bound", result.row_bound, row_bound)
+    checked += ["value", "baseline", "row bound"]
+    if result.bound < value * (1.0 - ROUNDING):
+        raise InvalidCertificateError(f"the bound {result.bound!r} is below the value {value!r}")
+    if (result.status is Status.OPTIMAL) != (result.bound <= result.value * (1.0 + ROUNDING)):
+        raise InvalidCertificateError(f"status {result.status} with value {result.value!r} and bound {result.bound!r}")
+    certificate = result.certificate()
+    if certificate.digest != certificate.computed_digest():
+        raise InvalidCertificateError("the certificate was changed after it was made: its digest does not fit")
+    bound = min(row_bound, max(_proven(problem, certificate, value, max_work, checked, unchecked), value))
+    if not unchecked and bound > result.bound + repricing.TOLERANCE * abs(result.bound):
+        raise InvalidCertificateError(
+            f"the certificate ({certificate.method}) proves {bound!r}, the result claims {result.bound!r}"
+        )
+    if not unchecked:
+        checked.append("bound")
+    return Verification(tuple(checked), tuple(unchecked), bound)
+
+
+def _agree(name: str, said: float, found: float) -> None:
+    if abs(said - found) > ROUNDING * max(abs(said), abs(found)):
+        raise InvalidCertificateError(f"the {name} is {found!r}, the result says {said!r}")
+
+
+def _proven(
+    problem: Problem, certificate: Certificate, value: float, max_work: int, checked: list[str], unchecked: list[str]
+) -> float:
+    """The bound that a certificate proves, as far as it is checked."""
+    method = certificate.method
+    if method == "rows":
+        return problem.row_bound
+    if method == "pairs":
+        if certificate.layers is None or len(certificate.nodes) != 1:
+            raise InvalidCertificateError("a certificate over pairs needs layers and one node")
+        return repricing.pair_bound(problem, certificate.layers, certificate.duals)
+    if method in ("duals", "branching"):
+        count = repricing.group_count(problem)
+        work = count * problem.rows * problem.pattern.m
+        if work <= max_work:
+            checked.append(f"prices against all {count} groups")
+            return repricing.Repricing(problem, value).bound(certificate)
+        _sample(problem, certificate)
+        checked.append(f"prices against {_SAMPLE} groups at random")
+        unchecked.append(f"prices against all {count:.3g} groups: {work:.2g} entries, more than {max_work:.2g}")
+        return problem.row_bound
+    if method == "enumeration":
+        again = Run(problem, initial=np.arange(problem.columns))
+        try:
+            get_solver("exhaustive").solve(problem, again)
+        except PermsolveError as error:
+            unchecked.append(f"the enumeration: {error}")
+            return problem.row_bound
+        checked.append("enumeration, once more")
+        return again.value
+    if method == "solver":
+        unchecked.append("the word of an outside solver, which leaves no proof behind: solve again to check it")
+        return problem.row_bound
+    raise InvalidCertificateError(f"unknown kind of certificate {method!r}")
+
+
+def _sample(problem: Problem, certificate: Certificate) -> None:
+    """Refuse prices that some groups at random show to be wrong: they may not exceed what the bound allows."""
+    if not certificate.nodes or certificate.duals.shape != (problem.columns + problem.padding,):
+        raise InvalidCertificateError(f"the certificate needs {problem.columns + problem.padding} prices")
+    root = certificate.nodes[0]
+    rng = np.random.default_rng(0)
+    m = problem.pattern.m
+    groups = np.array([np.sort(rng.choice(problem.columns, m, replace=False)) for _ in range(_SAMPLE)])
+    values = repricing.group_values(problem.padded.astype(np.float64), groups, problem.pattern.n)
+    reduced = repricing.reduced_costs(root, groups, values, problem.columns + problem.padding)
+    bound = certificate.bound if certificate.method == "duals" else problem.row_bound
+    allowed = (bound - repricing.base(root)) / problem.group_count
+    if float(reduced.max()) > allowed + repricing.TOLERANCE * abs(bound):
+        raise InvalidCertificateError("the prices do not prove the bound: a group is worth more than they allow")

@@ -1,0 +1,204 @@
+"""The ``annealing`` solver."""
+
+import itertools
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from permsolve.checks import is_number, is_whole
+from permsolve.errors import InvalidOptionError
+from permsolve.permutation import from_groups, to_groups
+from permsolve.problem import Problem
+from permsolve.run import Run
+from permsolve.solver import Capabilities, Outcome
+from permsolve_solvers.annealing.chain import Chain
+from permsolve_solvers.annealing.temperatures import Range, anchor, calibrate
+from permsolve_solvers.moves.assignment import AssignmentMoves
+from permsolve_solvers.moves.state import Groups, State
+
+# Work between two looks at the clock, in maxima-and-additions (some 10 ms on one core), and at least so many times
+# the number of column pairs, whose rates every look computes anew.
+SLICE = 1e8
+SLICE_PER_PAIR = 100
+# Share of a cycle spent at its end, below the cold temperature by this factor, to reach a local optimum.
+QUENCH = 0.03
+QUENCH_FACTOR = 30.0
+# Swaps per column after which a cycle has cooled slowly enough: more time goes into more cycles (measured).
+CYCLE = 4000
+# The same of the first cycle when there is no time limit to fit into; each later one takes twice as many.
+FIRST_CYCLE = 250
+# Rounds of assignment moves, per column of a group, that make the first local optimum.
+DESCENT_ROUNDS = 4
+# A warm start begins at the temperature at which its mobility is this.
+WARM_MOBILITY = 0.05
+# A temperature this much below the spread of gains accepts gains only; work to reach a local optimum with it.
+FROZEN = 1e4
+DESCENT_WORK = 1e9
+# Work on a block, in units of the work of its exchange matrix.
+RESIDENCE = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Annealing:
+    """Simulated annealing by swaps, drawn without rejections from the full exchange matrix.
+
+    The exchange matrix holds what every swap would gain, so the chain of Metropolis' rule can be sampled by its
+    accepted swaps alone (Bortz, Kalos & Lebowitz 1975), however rare they become. The range of temperatures is read
+    from a local optimum of the problem. Every worker runs a chain of its own, cycle after cycle; a cycle is fitted into
+    the time limit. One iteration is one swap made (of any worker).
+
+    More than ``block`` columns: the groups are dealt at random into blocks, again and again, and the workers anneal
+    the blocks side by side at the temperature of the moment.
+
+    Parameters
+    ----------
+    hot : float, default 0.12
+        First temperature, in units of the interquartile range of what a random swap changes at a local optimum.
+    cold : float, default 0.34
+        Last temperature, in units of the temperature at which three steps in ten would be accepted there.
+    block : int, default 2048
+        Most columns that are annealed together. Each worker needs ``4 * block**2`` bytes for the exchange matrix
+        and 64 MB to remember groups.
+    cycles : int, optional
+        Most annealing cycles of each worker; as many as the run allows when not given.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        "simulated annealing by swaps without rejections, on the exchange matrix",
+        anytime=True,
+        warm_start=True,
+        parallel=True,
+        compiled=True,
+    )
+
+    hot: float = 0.12
+    cold: float = 0.34
+    block: int = 2048
+    cycles: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("hot", "cold"):
+            value = getattr(self, name)
+            if not is_number(value) or not 0 < value < math.inf:
+                raise InvalidOptionError(f"annealing: {name} must be a number > 0, got {value!r}")
+        if not is_whole(self.block) or self.block < 64:
+            raise InvalidOptionError(f"annealing: block must be a whole number >= 64, got {self.block!r}")
+        if self.cycles is not None and (not is_whole(self.cycles) or self.cycles < 1):
+            raise InvalidOptionError(f"annealing: cycles must be a whole number >= 1, got {self.cycles!r}")
+
+    def solve(self, problem: Problem, run: Run, /) -> Outcome:
+        """Anneal until the run says stop."""
+        groups = to_groups(run.permutation, problem.pattern)
+        if groups.shape[0] < 2 or run.should_stop():
+            return Outcome()
+        master, *rngs = run.generators(run.workers + 1)
+        with ThreadPoolExecutor(run.workers) as pool:
+            if not run.warm:
+                self._descend(problem, run, groups, master, pool)
+            if groups.size <= self.block:
+                self._anneal_whole(problem, run, rngs, pool)
+            else:
+                self._anneal_blocks(problem, run, master, rngs, pool)
+        return Outcome()
+
+    def _descend(
+        self, problem: Problem, run: Run, groups: Groups, rng: np.random.Generator, pool: ThreadPoolExecutor
+    ) -> None:
+        """A first local optimum, by assignment moves."""
+        moves = AssignmentMoves(problem, groups, pool, run.workers, rng)
+        for _ in range(DESCENT_ROUNDS * problem.pattern.m):
+            if run.should_stop():
+                break
+            moves.move()
+        run.offer(from_groups(groups, problem.columns))
+
+    def _anneal_whole(
+        self, problem: Problem, run: Run, rngs: list[np.random.Generator], pool: ThreadPoolExecutor
+    ) -> None:
+        """One chain per worker over all columns."""
+        groups = to_groups(run.permutation, problem.pattern)
+        state = State.of(problem.working, groups, problem.pattern.n, problem.columns)
+        chains = [Chain(one, rng) for one, rng in zip([state, *(state.copy() for _ in rngs[1:])], rngs, strict=True)]
+        work = max(SLICE, SLICE_PER_PAIR * float(groups.size) ** 2)
+
+        def sample(temperature: float) -> int:
+            events = list(pool.map(lambda chain: chain.sample(temperature, work), chains))
+            best = max(chains, key=lambda chain: chain.value)
+            run.offer(from_groups(best.best, problem.columns))
+            return sum(events)
+
+        self._anneal(run, self._calibrated(chains[0], run), len(chains) * problem.columns, sample)
+
+    def _anneal_blocks(
+        self,
+        problem: Problem,
+        run: Run,
+        rng: np.random.Generator,
+        rngs: list[np.random.Generator],
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        """Deal the groups into blocks, which the workers anneal side by side, and deal again."""
+        groups = to_groups(run.permutation, problem.pattern)
+        parts = -(-groups.size // self.block)
+        work = RESIDENCE * float(self.block) ** 2 * problem.rows
+
+        def chain_of(picked: NDArray[np.int64], rng: np.random.Generator) -> Chain:
+            return Chain(State.of(problem.working, groups[picked], problem.pattern.n, problem.columns), rng)
+
+        def sample(temperature: float) -> int:
+            events = 0
+            order = rng.permutation(groups.shape[0])
+            for first in range(0, parts, len(rngs)):
+                picks = [order[part::parts] for part in range(first, min(first + len(rngs), parts))]
+
+                def task(picked: NDArray[np.int64], rng: np.random.Generator) -> tuple[Chain, int]:
+                    chain = chain_of(picked, rng)
+                    return chain, chain.sample(temperature, work)
+
+                for picked, (chain, made) in zip(picks, pool.map(task, picks, rngs), strict=True):
+                    groups[picked] = chain.state.named(chain.state.groups)
+                    events += made
+                if run.remaining <= 0.0:
+                    break
+            run.offer(from_groups(groups, problem.columns))
+            return events
+
+        first = chain_of(rng.permutation(groups.shape[0])[::parts], rngs[0])
+        self._anneal(run, self._calibrated(first, run), problem.columns, sample)
+
+    def _anneal(self, run: Run, temperatures: Range, columns: int, sample: Callable[[float], int]) -> None:
+        """Cycles of falling temperature; ``sample`` goes on at one of them and says how many swaps it made."""
+        length = CYCLE if run.timed else FIRST_CYCLE
+        for _ in itertools.count() if self.cycles is None else range(self.cycles):
+            begun, done = run.elapsed, 0
+            while (share := self._share(run, begun, done / (length * columns))) < 1.0:
+                cooling = share / (1.0 - QUENCH)
+                events = sample(temperatures.at(cooling) if cooling < 1.0 else temperatures.cold / QUENCH_FACTOR)
+                done += max(events, 1)
+                if run.should_stop(iterations=events):
+                    return
+            if run.should_stop():
+                return
+            if not run.timed:
+                length *= 2
+
+    def _calibrated(self, chain: Chain, run: Run) -> Range:
+        """Where to anneal; without a permutation to start from, the chain is brought to a local optimum for that."""
+        spread = chain.state.spread(np.random.default_rng(0))
+        if run.warm:
+            return Range(anchor(chain, spread, WARM_MOBILITY), self.cold * anchor(chain, spread))
+        chain.sample(self.cold * spread / FROZEN, DESCENT_WORK)
+        spread = chain.state.spread(np.random.default_rng(0))
+        return calibrate(chain, spread, self.hot, self.cold)
+
+    @staticmethod
+    def _share(run: Run, begun: float, done: float) -> float:
+        """Share of a cycle that is over: by the swaps done, or by the clock where that is further."""
+        if not run.timed:
+            return done
+        return max(done, (run.elapsed - begun) / max(run.time_limit - begun, 1e-9))

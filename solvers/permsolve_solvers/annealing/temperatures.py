@@ -1,0 +1,57 @@
+"""Between which temperatures to anneal, read from the state of a chain."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from permsolve_solvers.annealing.chain import Chain
+
+# Mobility of a local optimum at the temperature that anchors the range: there three steps in ten would be accepted.
+ANCHOR_MOBILITY = 0.3
+# Steps of the bisection for it, and how far (in factors of 2) it may lie below the spread of gains.
+BISECTIONS = 30
+LOWEST = -30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """First and last temperature of a cycle."""
+
+    hot: float
+    cold: float
+
+    def at(self, share: float) -> float:
+        """The temperature after a share of the cycle, falling geometrically."""
+        return float(self.hot * (self.cold / self.hot) ** share)
+
+
+def anchor(chain: Chain, spread: float, mobility: float = ANCHOR_MOBILITY) -> float:
+    """The temperature at which the current groups have this mobility.
+
+    Parameters
+    ----------
+    chain : Chain
+        At a local optimum: elsewhere swaps that gain raise the mobility at any temperature.
+    spread : float
+        Interquartile range of what a random swap changes; the answer is at most this.
+    mobility : float
+        Swaps per step of Metropolis' rule, > 0.
+    """
+    low, high = LOWEST, 0.0
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        if chain.mobility(spread * 2.0**middle) > mobility:
+            high = middle
+        else:
+            low = middle
+    return float(spread * np.exp2(low))
+
+
+def calibrate(chain: Chain, spread: float, hot: float, cold: float) -> Range:
+    """The range for a chain that stands at a local optimum.
+
+    On data of one scale the interquartile range and the anchor are in a fixed ratio, whatever the size (measured);
+    where columns or rows of many scales meet, the anchor is far lower, and the range has to reach down to it.
+    """
+    reference = anchor(chain, spread)
+    return Range(hot * spread, cold * reference)

@@ -1,0 +1,187 @@
+"""The ``cp-sat`` solver."""
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from ortools.sat.python import cp_model
+
+from permsolve.certificate import Certificate
+from permsolve.errors import InvalidOptionError, UnsupportedProblemError
+from permsolve.permutation import from_groups, to_groups
+from permsolve.problem import Problem
+from permsolve.registry import get_solver
+from permsolve.run import Run
+from permsolve.solver import Capabilities, Outcome
+from permsolve_solvers.cp_sat.models import Groups, Model, Values, assignment_model, partition_model
+from permsolve_solvers.pricing.generation import Generation
+from permsolve_solvers.pricing.pricers import make_pricer
+
+MODELS = ("auto", "groups", "assignment")
+# Most groups of the set-partition model, and most Boolean variables (rows x columns x groups) of the other.
+_GROUPS = 100_000
+_ENTRIES = 200_000
+# Largest share of a time limit that is spent on a permutation to start from.
+_START = 0.2
+_START_SECONDS = 2.0
+_POLL = 0.02
+# Deterministic seconds of CP-SAT that count as one iteration.
+_UNIT = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class CpSat:
+    """OR-Tools' CP-SAT on a set-partition model over priced groups, or on a direct assignment model.
+
+    The set-partition model takes the groups that the linear programme's prices leave (see ``column-generation``), their
+    reduced costs as objective and the best permutation as hint; the direct model, columns to groups and entries to
+    keep, is for tiny problems, of any pattern. Objectives are integers, rounded down by a stated amount (below 1e-9 of
+    the value), which the bound includes. One iteration is one round of prices or
+    ``0.002`` of CP-SAT's deterministic seconds.
+
+    Parameters
+    ----------
+    model : str, default "auto"
+        ``"groups"``, ``"assignment"``, or the first of the two that fits.
+    parameters : mapping, optional
+        Parameters of CP-SAT by name (``CpSatParameters``), such as ``{"linearization_level": 2}``; they override ours.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        "OR-Tools CP-SAT: set partition over priced groups, or a direct model of tiny problems",
+        exact=True,
+        warm_start=True,
+        parallel=True,
+        needs=("ortools", "highspy"),
+    )
+
+    model: str = "auto"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.model not in MODELS:
+            raise InvalidOptionError(f"cp-sat: model must be one of {', '.join(MODELS)}, got {self.model!r}")
+        if not isinstance(self.parameters, Mapping):
+            raise InvalidOptionError(f"cp-sat: parameters must map names to values, got {self.parameters!r}")
+        self._apply(cp_model.CpSolver())
+
+    def _apply(self, solver: cp_model.CpSolver) -> None:
+        for name, value in self.parameters.items():
+            try:
+                setattr(solver.parameters, name, value)
+            except (AttributeError, TypeError, ValueError) as error:
+                raise InvalidOptionError(f"cp-sat: parameter {name}={value!r}: {error}") from error
+
+    def solve(self, problem: Problem, run: Run, /) -> Outcome:
+        """Price, model, search."""
+        if run.should_stop():
+            return Outcome()
+        if problem.row_bound <= 0.0:
+            return Outcome(proven=True)
+        if self.model != "assignment":
+            with ThreadPoolExecutor(run.workers) as pool:
+                outcome = self._partition(problem, run, pool)
+            if outcome is not None:
+                return outcome
+        if self.model == "groups" or problem.rows * problem.columns * problem.group_count > _ENTRIES:
+            raise UnsupportedProblemError(
+                f"cp-sat cannot model {problem.rows} x {problem.columns} at {problem.pattern}: too much of it"
+            )
+        return self._search(assignment_model(problem, run.permutation), problem, run, 0)
+
+    def _partition(self, problem: Problem, run: Run, pool: ThreadPoolExecutor) -> Outcome | None:
+        """The set-partition model; None when the problem has too many groups."""
+        exponent = int(np.frexp(problem.row_bound / problem.group_count)[1])
+        pricer = make_pricer(problem, run, pool, exponent)
+        if pricer is None:
+            return Outcome() if run.stop_reason is not None else None
+        if run.timed and not run.warm:
+            with run.limited(min(_START_SECONDS * (problem.columns / 64) ** 3, _START * run.remaining)):
+                get_solver("local-search").solve(problem, run)
+            if run.should_stop():
+                return Outcome()
+
+        def score(groups: Groups) -> Values:
+            return np.ldexp(problem.group_values(groups), -exponent)
+
+        width = problem.columns + problem.padding
+        known = np.sort(to_groups(run.permutation, problem.pattern), axis=1)
+        generation = Generation(run, pricer, width, exponent, score)
+        generation.start(known)
+        if not generation.solve():
+            return Outcome()
+        value = float(np.ldexp(run.value, -exponent))
+        left = pricer.above(generation.duals, value - generation.bound, _GROUPS)
+        if left is None:
+            return Outcome() if run.should_stop() or self.model == "groups" else None
+        groups = np.unique(np.concatenate([known, left]), axis=0)
+        reduced = score(groups) - generation.duals[groups].sum(axis=1)
+        held = {tuple(group) for group in known.tolist()}
+        used = np.array([tuple(group) in held for group in groups.tolist()])
+        model = partition_model(groups, reduced, float(generation.duals.sum()), used, width)
+        return self._search(model, problem, run, exponent)
+
+    def _search(self, model: Model, problem: Problem, run: Run, exponent: int) -> Outcome:
+        """Let CP-SAT search: until the time is up, or, to be repeatable, in slices that grow."""
+        units = 0
+        bound = run.bound
+        status = cp_model.UNKNOWN
+        while not run.should_stop(iterations=units):
+            units = 0 if run.timed else max(1, 2 * units)
+            status, reached = self._slice(model, problem, run, units)
+            if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+                bound = min(bound, float(np.ldexp(model.bound(reached), exponent)))
+            if run.timed or status not in (cp_model.FEASIBLE, cp_model.UNKNOWN):
+                break
+        proven = status == cp_model.OPTIMAL
+        bound = run.value if proven else max(bound, run.value)
+        return Outcome(proven=proven, bound=bound, certificate=Certificate("solver", bound))
+
+    def _slice(self, model: Model, problem: Problem, run: Run, units: int) -> tuple[cp_model.CpSolverStatus, float]:
+        """One search, in a thread, while this one listens for Ctrl-C and the clock; status and bound."""
+        solver = cp_model.CpSolver()
+        solver.parameters.num_workers = run.workers
+        solver.parameters.random_seed = run.seed % 2**31
+        solver.parameters.catch_sigint_signal = False
+        solver.parameters.linearization_level = 2
+        if np.isfinite(run.time_limit):
+            solver.parameters.max_time_in_seconds = max(run.remaining, 1e-3)
+        if units:
+            solver.parameters.interleave_search = True
+            solver.parameters.max_deterministic_time = _UNIT * units
+        self._apply(solver)
+        collector = _Collector(model)
+        with ThreadPoolExecutor(1) as pool:
+            search = pool.submit(solver.solve, model.proto, collector)
+            while not search.done():
+                self._offer(collector, model, problem, run)
+                if run.should_stop():
+                    solver.stop_search()
+                collector.news.wait(_POLL)
+            status = search.result()
+        self._offer(collector, model, problem, run)
+        return status, float(solver.best_objective_bound)
+
+    def _offer(self, collector: "_Collector", model: Model, problem: Problem, run: Run) -> None:
+        collector.news.clear()
+        while collector.found:
+            chosen = model.chosen(collector.found.pop(0), problem)
+            run.offer(from_groups(chosen, problem.columns))
+
+
+class _Collector(cp_model.CpSolverSolutionCallback):
+    """Takes solutions from CP-SAT's threads to ours."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self._model = model
+        self.news = threading.Event()
+        self.found: list[Any] = []
+
+    def on_solution_callback(self) -> None:
+        """Called by CP-SAT at every better solution."""
+        self.found.append(np.array([self.boolean_value(literal) for literal in self._model.literals]))
+        self.news.set()

@@ -1,0 +1,1 @@
+"""Pricing of all groups and the linear programme over them: what several exact solvers share."""

@@ -1,0 +1,220 @@
+"""Pricing: which groups are worth more than their columns cost."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from permsolve.problem import Problem
+from permsolve.run import Run
+from permsolve_solvers.pricing._kernels import BLOCK, combinations, list_above, price_list, price_quads
+
+Groups = NDArray[np.int64]
+Values = NDArray[np.float64]
+
+# Most groups that are kept in a list, with their values, where they can also be priced without one.
+_LISTED_QUADS = 1_000_000
+# Most groups that are kept in a list otherwise, and most entries read to value them.
+_LISTED = 12_000_000
+_LISTED_WORK = 6 * 10**10
+# Elementary steps between two looks at the clock, per worker.
+_SLICE = 2 * 10**8
+# Room for listed groups, per slice.
+_ROOM = 200_000
+_UNIT = 2.0**-24  # half the spacing of float32 numbers near 1
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """What a pass over the groups found.
+
+    Attributes
+    ----------
+    groups : ndarray of int64, shape (K, M)
+        The best group of many pairs of leading columns.
+    reduced : ndarray of float64, shape (K,)
+        About what each is worth beyond the prices of its columns.
+    largest : float
+        No group at all has a larger reduced cost; inf when not all were looked at.
+    """
+
+    groups: Groups
+    reduced: Values
+    largest: float
+
+
+class Pricer(Protocol):
+    """Prices all groups of a problem; group values are in units of ``2**exponent``."""
+
+    cost: float
+    """Elementary steps of a whole pass."""
+    error: float
+    """By how much a reduced cost may be off."""
+
+    def price(self, duals: Values, share: float) -> Priced | None:
+        """The best groups under these prices, looking at about that share of all; None when stopped meanwhile."""
+        ...
+
+    def above(self, duals: Values, threshold: float, most: int) -> Groups | None:
+        """All groups of reduced cost >= threshold, and perhaps some slightly below; None when stopped or too many."""
+        ...
+
+
+def make_pricer(problem: Problem, run: Run, pool: ThreadPoolExecutor, exponent: int) -> Pricer | None:
+    """The pricer that fits the problem; None when it has too many groups to be priced, or time ran out."""
+    m = problem.pattern.m
+    width = problem.group_count * m
+    count = math.comb(width, m)
+    quads = (problem.pattern.n, m) == (2, 4)
+    if count <= (_LISTED_QUADS if quads else _LISTED) and count * problem.rows * m <= _LISTED_WORK:
+        return ListPricer.of(problem, run, pool, exponent)
+    return QuadPricer(problem, run, pool, exponent) if quads and width < 2**15 else None
+
+
+def all_groups(columns: int, m: int, padding: int) -> NDArray[np.int16]:
+    """Every group, columns ascending: all columns of it proper, or all padding columns in it."""
+    full = np.empty((math.comb(columns, m), m), np.int16)
+    combinations(columns, full)
+    if not padding:
+        return full
+    short = np.empty((math.comb(columns, m - padding), m), np.int16)
+    short[:, m - padding :] = np.arange(columns, columns + padding)
+    proper = np.empty((short.shape[0], m - padding), np.int16)
+    combinations(columns, proper)
+    short[:, : m - padding] = proper
+    return np.concatenate([full, short])
+
+
+@dataclass(eq=False)
+class ListPricer:
+    """All groups in a list with their values in float64: no rounding to speak of."""
+
+    groups: NDArray[np.int16]
+    values: Values
+    columns: int
+    cost: float
+    error: float = 0.0
+
+    @classmethod
+    def of(cls, problem: Problem, run: Run, pool: ThreadPoolExecutor, exponent: int) -> "ListPricer | None":
+        """List and value the groups; None when the run stopped meanwhile."""
+        m = problem.pattern.m
+        width = problem.group_count * m
+        groups = all_groups(problem.columns, m, problem.padding)
+        values = np.empty(groups.shape[0])
+        step = max(1, _SLICE // (m * problem.rows * 4))
+
+        def fill(start: int) -> None:
+            values[start : start + step] = problem.group_values(groups[start : start + step])
+
+        for begin in range(0, groups.shape[0], step * run.workers):
+            if run.should_stop():
+                return None
+            list(pool.map(fill, range(begin, min(begin + step * run.workers, groups.shape[0]), step)))
+        return cls(groups, np.ldexp(values, -exponent), width, float(groups.size))
+
+    def price(self, duals: Values, share: float) -> Priced | None:
+        """See :class:`Pricer`; always looks at all."""
+        best = np.full((self.columns, self.columns), -np.inf)
+        place = np.zeros((self.columns, self.columns), np.int64)
+        price_list(self.groups, self.values, duals, best, place)
+        found = best > -np.inf
+        return Priced(self.groups[place[found]].astype(np.int64), best[found], float(best.max()))
+
+    def above(self, duals: Values, threshold: float, most: int) -> Groups | None:
+        """See :class:`Pricer`."""
+        out = np.empty(most, np.int64)
+        count = list_above(self.groups, self.values, duals, threshold, out)
+        return None if count > most else self.groups[out[:count]].astype(np.int64)
+
+
+@dataclass(eq=False)
+class QuadPricer:
+    """Groups of four, two kept: valued again in every pass, in float32, by all workers.
+
+    A float32 sum of up to ``BLOCK`` rows is off by at most ``BLOCK * 2**-24`` of itself in any order of summation, and
+    larger sums are in float64; rounding float64 saliencies to float32 adds one more ``2**-24``. The sum of the four
+    heaviest columns bounds what a group is worth, so the product of the two bounds every error.
+    """
+
+    problem: Problem
+    run: Run
+    pool: ThreadPoolExecutor
+    exponent: int
+
+    def __post_init__(self) -> None:
+        x = self.problem.working
+        # What one unit of the working saliency is worth in units of 2**exponent: exact, a power of two.
+        largest = float(self.problem.padded.max())
+        shift = int(np.frexp(largest)[1]) - int(np.frexp(float(x.max()))[1])
+        self._unit = float(np.ldexp(1.0, shift - self.exponent))
+        heaviest = np.sort(x.sum(axis=1, dtype=np.float64))[-4:].sum()
+        self.error = float(heaviest) * (BLOCK + 2) * _UNIT * self._unit
+        columns = x.shape[0]
+        pairs = np.array([(a, b) for a in range(columns - 3) for b in range(a + 1, columns - 2)], np.int64)
+        self._pairs = np.random.default_rng(0).permutation(pairs)  # slices of about equal work
+        self.cost = math.comb(columns, 4) * float(x.shape[1])
+        self._step = max(1, int(_SLICE * pairs.shape[0] / self.cost))
+        self._next = 0
+
+    def price(self, duals: Values, share: float) -> Priced | None:
+        """See :class:`Pricer`; shares of the pairs come up in turn."""
+        count = self._pairs.shape[0]
+        wanted = count if share >= 1.0 else max(1, int(share * count))
+        start = 0 if share >= 1.0 else self._next
+        pairs = self._pairs[np.arange(start, start + wanted) % count]
+        self._next = (start + wanted) % count
+        swept = self._sweep(pairs, duals, np.inf, 0)
+        if swept is None:
+            return None
+        best, mates, _ = swept
+        found = best > -np.inf
+        groups = np.column_stack([pairs[found], mates[found]])
+        largest = float(best.max()) + self.error if share >= 1.0 else np.inf
+        return Priced(groups, best[found], largest)
+
+    def above(self, duals: Values, threshold: float, most: int) -> Groups | None:
+        """See :class:`Pricer`."""
+        swept = self._sweep(self._pairs, duals, threshold - self.error, most)
+        return None if swept is None else swept[2]
+
+    def _sweep(self, pairs: Groups, duals: Values, threshold: float, most: int) -> tuple[Values, Groups, Groups] | None:
+        """Best completion of each pair, and all groups from the threshold on; None when stopped or too many."""
+        best = np.empty(pairs.shape[0])
+        mates = np.empty((pairs.shape[0], 2), np.int64)
+        prices = duals / self._unit
+        room = min(most, _ROOM)
+
+        def sweep(start: int) -> NDArray[np.int16] | None:
+            stop = start + self._step
+            out = np.empty((room, 4), np.int16)
+            listed = price_quads(
+                self.problem.working,
+                self.problem.padding,
+                pairs[start:stop],
+                prices,
+                threshold / self._unit,
+                best[start:stop],
+                mates[start:stop],
+                out,
+            )
+            return None if listed > room else out[:listed].copy()
+
+        found: list[NDArray[np.int16]] = []
+        total = 0
+        for begin in range(0, pairs.shape[0], self._step * self.run.workers):
+            if self.run.should_stop():
+                return None
+            end = min(begin + self._step * self.run.workers, pairs.shape[0])
+            for part in self.pool.map(sweep, range(begin, end, self._step)):
+                if part is None:
+                    return None
+                found.append(part)
+                total += part.shape[0]
+            if most and total > most:
+                return None
+        listed = np.concatenate(found).astype(np.int64) if found else np.empty((0, 4), np.int64)
+        return best * self._unit, mates, listed

@@ -1,0 +1,50 @@
+"""Kernels of the cut separation."""
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def violated_triples(together, triples, shares, least, out, excess):
+    """Write the triples of columns whose subset-row cut is violated.
+
+    Parameters
+    ----------
+    together : ndarray of float64, shape (C, C)
+        Share of the groups that hold both columns.
+    triples : ndarray of int64, shape (T,)
+        Sorted numbers ``(a * C + b) * C + c`` of triples a < b < c inside groups.
+    shares : ndarray of float64, shape (T,)
+        Share of each.
+    least : float
+        Least violation reported.
+    out : ndarray of int64, shape (room, 3)
+        Receives the triples.
+    excess : ndarray of float64, shape (room,)
+        Receives by how much each is violated.
+
+    Returns
+    -------
+    int
+        How many were written.
+    """
+    columns = together.shape[0]
+    count = 0
+    for a in range(columns):
+        for b in range(a + 1, columns):
+            for c in range(b + 1, columns):
+                total = together[a, b] + together[a, c] + together[b, c]
+                if total <= 1.0 + least:
+                    continue
+                number = (a * columns + b) * columns + c
+                k = np.searchsorted(triples, number)
+                while k < triples.shape[0] and triples[k] == number:
+                    total -= 2.0 * shares[k]  # a group with all three was counted three times
+                    k += 1
+                if total > 1.0 + least and count < out.shape[0]:
+                    out[count, 0] = a
+                    out[count, 1] = b
+                    out[count, 2] = c
+                    excess[count] = total - 1.0
+                    count += 1
+    return count

@@ -1,0 +1,90 @@
+"""Pricing: every reduced cost, against plain numpy; the bound at every round."""
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from permsolve.problem import Problem
+from permsolve.run import Run
+from permsolve_solvers.pricing import pricers
+from permsolve_solvers.pricing.pricers import ListPricer, QuadPricer, all_groups, make_pricer
+from tests.instances import KINDS, matrix
+from tests.oracle import group_value
+
+
+def proper_groups(problem: Problem) -> list[tuple[int, ...]]:
+    """All groups that hold all padding columns or none."""
+    width = problem.columns + problem.padding
+    padding = set(range(problem.columns, width))
+    return [g for g in combinations(range(width), problem.pattern.m) if len(padding & set(g)) in (0, len(padding))]
+
+
+@pytest.mark.parametrize(
+    ("columns", "m", "padding"), [(8, 4, 0), (7, 4, 1), (6, 4, 2), (5, 4, 3), (1, 4, 3), (5, 2, 1)]
+)
+def test_all_groups_are_listed_once(columns: int, m: int, padding: int) -> None:
+    """Those with padding hold all of it."""
+    listed = all_groups(columns, m, padding)
+    expected = proper_groups(Problem(np.ones((1, columns)), f"1:{m}"))
+    assert sorted(map(tuple, listed.tolist())) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("columns", [8, 10, 11, 13])
+@pytest.mark.parametrize("scale", [1.0, 1e-60])
+def test_both_pricers_against_plain_numpy(kind: str, columns: int, scale: float) -> None:
+    """Largest reduced cost, best group of each pair, and the list above a threshold; 150 rows: more than a block."""
+    rng = np.random.default_rng(columns)
+    problem = Problem(matrix(kind, 150, columns, rng) * scale, "2:4")
+    exponent = int(np.frexp(problem.row_bound / problem.group_count)[1])
+    run = Run(problem, workers=2)
+    groups = proper_groups(problem)
+    saliency = np.ldexp(problem.saliency.astype(np.float64), -exponent)
+    values = np.array([group_value(saliency, group, 2) for group in groups])
+    duals = rng.normal(0.25, 0.1, columns + problem.padding)
+    reduced = values - duals[np.array(groups)].sum(axis=1)
+    cut = float(np.quantile(reduced, 0.8))
+    with ThreadPoolExecutor(2) as pool:
+        listed = ListPricer.of(problem, run, pool, exponent)
+        assert listed is not None
+        for pricer in (listed, QuadPricer(problem, run, pool, exponent)):
+            priced = pricer.price(duals, 1.0)
+            assert priced is not None
+            assert reduced.max() - 1e-12 <= priced.largest <= reduced.max() + 2.0 * pricer.error + 1e-12
+            known = dict(zip(groups, reduced, strict=True))
+            for group, said in zip(priced.groups.tolist(), priced.reduced, strict=True):
+                assert abs(known[tuple(group)] - said) <= pricer.error + 1e-12
+            best = {pair: max(v for g, v in known.items() if g[:2] == pair) for pair in {g[:2] for g in groups}}
+            for group in priced.groups.tolist():
+                pair = (group[0], group[1])
+                assert known[tuple(group)] >= best[pair] - 2.0 * pricer.error - 1e-12
+            above = pricer.above(duals, cut, 100_000)
+            assert above is not None
+            found = set(map(tuple, above.tolist()))
+            assert {g for g, v in known.items() if v >= cut + 1e-12} <= found
+            assert all(known[g] >= cut - 2.0 * pricer.error - 1e-12 for g in found)
+
+
+def test_parts_of_the_pairs_come_up_in_turn() -> None:
+    """A share of the groups gives no bound; all shares together see every pair."""
+    problem = Problem(np.random.default_rng(0).random((6, 12)), "2:4")
+    with ThreadPoolExecutor(1) as pool:
+        pricer = QuadPricer(problem, Run(problem), pool, 0)
+        seen: set[tuple[int, int]] = set()
+        for _ in range(5):
+            priced = pricer.price(np.zeros(12), 0.25)
+            assert priced is not None
+            assert priced.largest == np.inf
+            seen |= {(group[0], group[1]) for group in priced.groups.tolist()}
+        assert seen == set(combinations(range(10), 2))
+
+
+def test_too_many_groups_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For patterns other than 2:4 there is no way but listing them all."""
+    problem = Problem(np.random.default_rng(0).random((2, 16)), "4:8")
+    with ThreadPoolExecutor(1) as pool:
+        assert isinstance(make_pricer(problem, Run(problem), pool, 0), ListPricer)
+        monkeypatch.setattr(pricers, "_LISTED", 1000)
+        assert make_pricer(problem, Run(problem), pool, 0) is None

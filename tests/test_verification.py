@@ -1,0 +1,159 @@
+"""verify: what is right passes, and nothing that was changed does."""
+
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from permsolve import Result, solve, upper_bound, verify
+from permsolve.certificate import Certificate, Node
+from permsolve.errors import InvalidCertificateError
+from permsolve.problem import Problem
+from permsolve.status import Status
+from tests.instances import KINDS, PATTERNS, matrix
+
+SOLVERS = ("column-generation", "cp-sat", "exhaustive", "matching", "local-search", "identity")
+
+
+@lru_cache
+def proven() -> tuple[Problem, Result]:
+    """A problem whose proof needs a tree of nodes."""
+    problem = Problem(np.random.default_rng(1).random((16, 24)))
+    result = solve(problem, "column-generation", time_limit=20.0)
+    assert result.status is Status.OPTIMAL
+    assert result.certificate().method == "branching"
+    assert len(result.certificate().nodes) > 2
+    return problem, result
+
+
+def with_proof(result: Result, **changes: Any) -> Result:
+    """The result with another certificate, whose digest is made anew: only the mathematics can tell."""
+    return replace(result, proof=replace(result.certificate(), digest="", **changes))
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("text", ["1:2", "1:4", "2:4", "3:5"])
+def test_honest_results_pass(solver: str, text: str) -> None:
+    """Proven or not; those that leave a proof are checked as a whole."""
+    for kind in KINDS:
+        problem = Problem(matrix(kind, 10, 11, np.random.default_rng(3)), text)
+        result = solve(problem, solver, time_limit=0.3)
+        report = verify(problem, result)
+        assert report.checked[:2] == ("permutation", "value")
+        if result.certificate().method not in ("solver", "rows"):
+            assert report.complete
+            assert report.bound <= result.bound * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("text", PATTERNS)
+def test_a_bound_over_pairs_is_recomputed(text: str) -> None:
+    """The certificate of upper_bound, put into a result."""
+    problem = Problem(matrix("uniform", 300, 32, np.random.default_rng(5)), text)
+    bound = upper_bound(problem, method="pairs")
+    result = solve(problem, "identity")
+    assert verify(problem, replace(result, bound=bound.value, proof=bound.certificate)).complete
+
+
+def test_a_hundred_corruptions_are_all_caught() -> None:
+    """A price, a column, the value, the bound, the status, the tree: changed at random, one at a time."""
+    problem, result = proven()
+    assert verify(problem, result).complete
+    rng = np.random.default_rng(0)
+    proof = result.certificate()
+    for number in range(100):
+        kind = number % 5
+        if kind == 0:  # a price of any node, the digest left as it was
+            nodes = list(proof.nodes)
+            where = int(rng.integers(len(nodes)))
+            duals = nodes[where].duals.copy()
+            duals[rng.integers(duals.size)] += rng.choice([-1, 1]) * 10.0 ** rng.uniform(-9, 0)
+            nodes[where] = replace(nodes[where], duals=duals)
+            bad = replace(result, proof=replace(proof, nodes=tuple(nodes)))
+        elif kind == 1:  # two columns of different groups
+            order = result.permutation.copy()
+            i, j = rng.choice(6, 2, replace=False) * 4 + rng.integers(4, size=2)
+            order[[i, j]] = order[[j, i]]
+            bad = replace(result, permutation=order)
+        elif kind == 2:
+            raised = result.value * (1.0 + 10.0 ** rng.uniform(-9, 0))
+            bad = replace(result, value=raised, bound=raised)
+        elif kind == 3:
+            bad = replace(result, bound=result.bound * (1.0 - 10.0 ** rng.uniform(-9, -1)))
+        else:  # a price at the root, the digest made anew: the mathematics must see it
+            duals = proof.nodes[0].duals.copy()
+            duals[rng.integers(duals.size)] += 10.0 ** rng.uniform(0, 2) * problem.row_bound
+            bad = with_proof(result, nodes=(replace(proof.nodes[0], duals=duals, children=0),))
+        with pytest.raises(InvalidCertificateError):
+            verify(problem, bad)
+
+
+def test_trees_that_prove_nothing_are_refused() -> None:
+    """Branches left out, no branch at all, leaves left open, too many nodes, pairs and sets out of range."""
+    problem, result = proven()
+    nodes = result.certificate().nodes
+    root = nodes[0]
+    width = problem.columns
+    for changed in (
+        (),
+        nodes[:-1],
+        (*nodes, nodes[-1]),
+        (replace(root, children=0),),
+        (root, Node(np.empty(0))),
+        (replace(root, children=3), *nodes[1:]),
+        (replace(root, duals=root.duals[:-1]), *nodes[1:]),
+        (replace(root, duals=np.full(width, np.nan)), *nodes[1:]),
+        (root, replace(nodes[1], children=2, pair=(0, width)), *nodes[2:]),
+        (root, replace(nodes[1], children=2, pair=(1, 1)), *nodes[2:]),
+        (root, replace(nodes[1], odd_sets=((0, 1),), weights=np.ones(1)), *nodes[2:]),
+        (root, replace(nodes[1], odd_sets=((0, 1, 2),), weights=-np.ones(1)), *nodes[2:]),
+    ):
+        with pytest.raises(InvalidCertificateError):
+            verify(problem, with_proof(result, nodes=changed))
+
+
+def test_what_is_too_much_work_is_reported() -> None:
+    """Not pretended: the report is incomplete, and says by what; blatantly wrong prices are still seen."""
+    problem, result = proven()
+    report = verify(problem, result, max_work=1000)
+    assert not report.complete
+    assert "1.06e+04 groups" in report.unchecked[0]
+    bad = with_proof(result, nodes=(replace(result.certificate().nodes[0], duals=np.zeros(24)),))
+    with pytest.raises(InvalidCertificateError, match="worth more"):
+        verify(problem, bad, max_work=1000)
+
+
+def test_wrong_problem_status_and_method() -> None:
+    """Another pattern or matrix, a status that the numbers do not bear out, an unknown kind of proof."""
+    problem, result = proven()
+    with pytest.raises(InvalidCertificateError, match="asks for"):
+        verify(Problem(problem.saliency, "1:4"), result)
+    with pytest.raises(InvalidCertificateError, match="the value is"):
+        verify(Problem(problem.saliency * 2.0), result)
+    with pytest.raises(InvalidCertificateError, match="orders 24 columns"):
+        verify(Problem(problem.saliency[:, :16]), result)
+    with pytest.raises(InvalidCertificateError, match="status"):
+        verify(problem, replace(result, status=Status.FEASIBLE))
+    with pytest.raises(InvalidCertificateError, match="unknown kind"):
+        verify(problem, with_proof(result, method="magic"))
+    with pytest.raises(InvalidCertificateError, match="proves"):
+        verify(problem, replace(result, proof=None))
+
+
+@pytest.mark.parametrize("name", ["r.json", "r.npz"])
+def test_certificates_are_saved_with_results(tmp_path: Path, name: str) -> None:
+    """And prove as much when they are read again."""
+    problem, result = proven()
+    result.save(tmp_path / name)
+    again = Result.load(tmp_path / name)
+    assert again.certificate().digest == result.certificate().digest
+    assert verify(problem, again).complete
+
+
+def test_files_that_hold_no_certificate() -> None:
+    """Missing parts and wrong types are one clear error."""
+    for document in ({}, {"nodes": 3}, proven()[1].certificate().to_dict() | {"bound": "high"}):
+        with pytest.raises(InvalidCertificateError, match="not a certificate"):
+            Certificate.from_dict(document)
