@@ -21,16 +21,14 @@ from permsolve_solvers.set_partition import best_partition
 
 # Most groups that branching takes on; with more left, a partial search looks for a better permutation first.
 _BRANCHED = 40_000
-_LISTED = 3_000_000
+_LISTED = 400_000
 _PROMISING = 6_000
 # Seconds that a partial search may take, as a share of what is left.
 _PARTIAL = 0.3
-# Seconds of heuristics from which annealing is worth its start.
-_ANNEALED = 0.5
-# Share of what is left for more heuristics when a partial search found nothing.
+# Share of what is left for more annealing when a partial search found nothing.
 _AGAIN = 0.5
-# Seconds of heuristic search before the proof for 64 columns; they grow with the cube of the columns.
-_START = 1.5
+# Seconds of annealing before the proof for 64 columns; they grow with the cube of the columns.
+_START = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class ColumnGeneration:
     Parameters
     ----------
     start : float, default 0.3
-        Largest share of a time limit spent on heuristics at first, unless a permutation is given; 0 <= start < 1.
+        Largest share of a time limit spent on annealing at first, unless a permutation is given; 0 <= start < 1.
         The better the first permutation, the faster the proof.
     branch : bool, default True
         Whether to go on to the integer solution; without, the search ends with the linear programme's bound.
@@ -90,9 +88,9 @@ class ColumnGeneration:
                 )
             if not run.warm:
                 if run.timed:
-                    heuristics(problem, run, min(self.start * run.remaining, _START * (problem.columns / 64) ** 3))
+                    _anneal(problem, run, min(self.start * run.remaining, _START * (problem.columns / 64) ** 3))
                 else:
-                    get_solver("assignment", cycles=1).solve(problem, run)
+                    get_solver("annealing", cycles=1).solve(problem, run)
             if run.should_stop():
                 return Outcome()
 
@@ -106,12 +104,10 @@ class ColumnGeneration:
             return _finish(problem, run, generation, pricer)
 
 
-def heuristics(problem: Problem, run: Run, seconds: float) -> None:
-    """Improve the permutation by other solvers."""
-    shares = {"assignment": 0.7, "local-search": 0.3} if seconds >= _ANNEALED else {"local-search": 1.0}
-    for name, share in shares.items():
-        with run.limited(share * seconds):
-            get_solver(name).solve(problem, run)
+def _anneal(problem: Problem, run: Run, seconds: float) -> None:
+    """Improve the permutation by annealing."""
+    with run.limited(seconds):
+        get_solver("annealing").solve(problem, run)
 
 
 def _finish(problem: Problem, run: Run, generation: Generation, pricer: Pricer) -> Outcome:
@@ -130,21 +126,21 @@ def _finish(problem: Problem, run: Run, generation: Generation, pricer: Pricer) 
         many = left is None or left.shape[0] > _BRANCHED
         if left is None:
             left = generation.groups
-        groups = np.unique(np.concatenate([np.sort(to_groups(run.permutation, problem.pattern), axis=1), left]), axis=0)
-        values = generation.score(groups)
         if many:  # the most promising ones first: a better permutation leaves fewer
-            reduced = values - generation.duals[groups].sum(axis=1)
-            promising = np.sort(np.argsort(-reduced, kind="stable")[:_PROMISING])
-            incumbent = _numbers(groups, to_groups(run.permutation, problem.pattern))
-            promising = np.union1d(promising, incumbent)
-            groups, values = groups[promising], values[promising]
+            reduced = generation.score(left) - generation.duals[left].sum(axis=1)
+            left = left[np.argsort(-reduced, kind="stable")[:_PROMISING]]
+        if run.should_stop():
+            break
+        incumbent = np.sort(to_groups(run.permutation, problem.pattern), axis=1)
+        groups = np.unique(np.concatenate([incumbent, left]), axis=0)
+        values = generation.score(groups)
         before = run.value
         solved = best_partition(
             groups,
             values,
             width,
             time_limit=run.remaining * (_PARTIAL if many else 1.0),
-            incumbent=_numbers(groups, to_groups(run.permutation, problem.pattern)),
+            incumbent=_numbers(groups, incumbent),
             should_stop=lambda: run.should_stop(iterations=1),
         )
         if solved.chosen is not None:
@@ -161,11 +157,11 @@ def _finish(problem: Problem, run: Run, generation: Generation, pricer: Pricer) 
         if run.value <= before:
             if not run.timed:
                 return Outcome()
-            heuristics(problem, run, _AGAIN * run.remaining)
+            _anneal(problem, run, _AGAIN * run.remaining)
     return Outcome()
 
 
 def _numbers(groups: Groups, chosen: Groups) -> Groups:
     """Where each chosen group stands in the list."""
     place = {tuple(group): number for number, group in enumerate(groups.tolist())}
-    return np.array([place[tuple(group)] for group in np.sort(chosen, axis=1).tolist()], np.int64)
+    return np.array([place[tuple(group)] for group in chosen.tolist()], np.int64)

@@ -14,26 +14,32 @@ TINY_COLUMNS = 16
 TINY_WORK = 5e7
 # For M = 2 a matching is the proven optimum; this many columns take some seconds.
 MATCHING_COLUMNS = 1024
-# Up to so many groups, or entries, perturbation alone does best; beyond, annealed assignment first (measured).
-FEW_GROUPS = 48
-FEW_ENTRIES = 40_000
-# Share of the time for annealed assignment, the rest being perturbation of what it found; more of it for many groups.
-ASSIGNMENT_SHARE = 0.7
-MANY_GROUPS = 96
-ASSIGNMENT_SHARE_MANY = 0.92
-# Annealing cycles where there is no time limit to share.
-CYCLES = 3
+# Maxima-and-additions per second of one core, roughly.
+SPEED = 2e10
+# Swaps per column for which there must be time to anneal swap by swap, at 128 groups, and with what power of the number
+# of groups they grow: redistributing a column of every group at once wins below (measured).
+SWAPS = 20.0
+SWAPS_POWER = 3.0
+# A proof is worth trying when the time left allows so many passes over all groups, and they fit into memory or stream.
+PASSES = 60.0
+PROOF_COLUMNS = 512
+# Without a clock: most work of one pass.
+PASS_WORK = 1e10
+# Most of the time for heuristics where a proof is tried, and the cycles they get without a clock.
+HEURISTIC_SHARE = 0.5
+CYCLES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Auto:
-    """Exhaustive search where it is instant, matching for M = 2, else annealed assignment and local search.
+    """Exhaustive search where it is instant, matching for M = 2, else annealing, then proof where that is in reach.
 
-    Members run one after another, each on all workers, and start from the best found so far.
+    Annealing goes swap by swap, or by assignments of one column of every group where the time is short for the number
+    of groups. Members run one after another, each on all workers, and start from the best found so far.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        "chooses for you: exhaustive, matching, annealed assignment, local search, as fits the problem",
+        "chooses for you: exhaustive, matching, annealing by swaps or assignments, then column generation",
         anytime=True,
         warm_start=True,
         parallel=True,
@@ -49,11 +55,38 @@ class Auto:
             outcome = get_solver("matching").solve(problem, run)
             if outcome.proven or run.should_stop():
                 return outcome
-        if problem.group_count > FEW_GROUPS and problem.rows * problem.columns > FEW_ENTRIES:
+        heuristic = self._heuristic(problem, run)
+        if self._provable(problem, run):
             if run.timed:
-                share = ASSIGNMENT_SHARE if problem.group_count < MANY_GROUPS else ASSIGNMENT_SHARE_MANY
-                with run.limited(share * run.remaining):
-                    get_solver("assignment").solve(problem, run)
+                with run.limited(HEURISTIC_SHARE * run.remaining):
+                    get_solver(heuristic, cycles=1).solve(problem, run)
             else:
-                get_solver("assignment", cycles=CYCLES).solve(problem, run)
-        return get_solver("local-search").solve(problem, run)
+                get_solver(heuristic, cycles=CYCLES).solve(problem, run)
+            if run.should_stop():
+                return Outcome()
+            run.warm = True
+            outcome = get_solver("column-generation").solve(problem, run)
+            if outcome.proven or run.should_stop():
+                return outcome
+            run.warm = False  # what is left: from the heat again
+            get_solver(heuristic).solve(problem, run)
+            return outcome
+        return get_solver(heuristic).solve(problem, run)
+
+    @staticmethod
+    def _heuristic(problem: Problem, run: Run) -> str:
+        width = problem.columns + problem.padding
+        if not run.timed:
+            return "annealing"
+        swap = 2 * problem.pattern.m * width * problem.rows / SPEED
+        needed = SWAPS * max(1.0, problem.group_count / 128) ** SWAPS_POWER
+        return "annealing" if run.remaining >= needed * width * swap else "assignment"
+
+    @staticmethod
+    def _provable(problem: Problem, run: Run) -> bool:
+        """Whether the linear programme over all groups can be solved in the time left."""
+        width = problem.columns + problem.padding
+        work = float(math.comb(width, problem.pattern.m)) * problem.rows
+        if width > PROOF_COLUMNS or problem.pattern.m == 2:
+            return False
+        return work * PASSES <= SPEED * run.workers * run.remaining if run.timed else work <= PASS_WORK
