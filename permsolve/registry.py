@@ -34,6 +34,7 @@ _BUILT_IN = tuple(
         "identity": "permsolve_solvers.identity:Identity",
         "local-search": "permsolve_solvers.local_search:LocalSearch",
         "matching": "permsolve_solvers.matching:Matching",
+        "recombine": "permsolve_solvers.portfolio:Recombine",
         "random": "permsolve_solvers.random:Random",
     }.items()
 )

@@ -24,7 +24,7 @@ from permsolve_solvers.moves.state import Groups, State
 # Work between two looks at the clock, in maxima-and-additions (some 10 ms on one core), and at least so many times
 # the number of column pairs, whose rates every look computes anew.
 SLICE = 1e8
-SLICE_PER_PAIR = 100
+SLICE_PER_PAIR = 400
 # Share of a cycle spent at its end, below the cold temperature by this factor, to reach a local optimum.
 QUENCH = 0.03
 QUENCH_FACTOR = 30.0

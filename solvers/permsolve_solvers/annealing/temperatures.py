@@ -8,8 +8,8 @@ from permsolve_solvers.annealing.chain import Chain
 
 # Mobility of a local optimum at the temperature that anchors the range: there three steps in ten would be accepted.
 ANCHOR_MOBILITY = 0.3
-# Steps of the bisection for it, and how far (in factors of 2) it may lie below the spread of gains.
-BISECTIONS = 30
+# Steps of the bisection for it once a factor of 2 is left, and how far, as a power of 2, it may lie below the spread.
+BISECTIONS = 5
 LOWEST = -30.0
 
 
@@ -37,7 +37,10 @@ def anchor(chain: Chain, spread: float, mobility: float = ANCHOR_MOBILITY) -> fl
     mobility : float
         Swaps per step of Metropolis' rule, > 0.
     """
-    low, high = LOWEST, 0.0
+    low = 0.0
+    while low > LOWEST and chain.mobility(spread * 2.0**low) > mobility:
+        low -= 1.0
+    high = min(low + 1.0, 0.0)
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         if chain.mobility(spread * 2.0**middle) > mobility:

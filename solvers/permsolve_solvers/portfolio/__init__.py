@@ -1,5 +1,6 @@
-"""The portfolio: chooses and sequences other solvers."""
+"""The portfolio: solvers that choose, sequence and recombine others."""
 
 from permsolve_solvers.portfolio.auto import Auto
+from permsolve_solvers.portfolio.recombine import Recombine
 
-__all__ = ["Auto"]
+__all__ = ["Auto", "Recombine"]

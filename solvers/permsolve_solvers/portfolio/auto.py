@@ -20,6 +20,8 @@ SPEED = 2e10
 # of groups they grow: redistributing a column of every group at once wins below (measured).
 SWAPS = 20.0
 SWAPS_POWER = 3.0
+# Up to so many rows perturbation does better than that (measured).
+FEW_ROWS = 32
 # A proof is worth trying when the time left allows so many passes over all groups, and they fit into memory or stream.
 PASSES = 60.0
 PROOF_COLUMNS = 512
@@ -35,7 +37,7 @@ class Auto:
     """Exhaustive search where it is instant, matching for M = 2, else annealing, then proof where that is in reach.
 
     Annealing goes swap by swap, or by assignments of one column of every group where the time is short for the number
-    of groups. Members run one after another, each on all workers, and start from the best found so far.
+    of groups; on very few rows perturbation takes its place there. Members run one after another, each on all workers, and start from the best found so far.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -55,13 +57,12 @@ class Auto:
             outcome = get_solver("matching").solve(problem, run)
             if outcome.proven or run.should_stop():
                 return outcome
-        heuristic = self._heuristic(problem, run)
         if self._provable(problem, run):
             if run.timed:
                 with run.limited(HEURISTIC_SHARE * run.remaining):
-                    get_solver(heuristic, cycles=1).solve(problem, run)
+                    get_solver("annealing", cycles=1).solve(problem, run)
             else:
-                get_solver(heuristic, cycles=CYCLES).solve(problem, run)
+                get_solver("annealing", cycles=CYCLES).solve(problem, run)
             if run.should_stop():
                 return Outcome()
             run.warm = True
@@ -69,18 +70,21 @@ class Auto:
             if outcome.proven or run.should_stop():
                 return outcome
             run.warm = False  # what is left: from the heat again
-            get_solver(heuristic).solve(problem, run)
+            get_solver("annealing").solve(problem, run)
             return outcome
-        return get_solver(heuristic).solve(problem, run)
+        return get_solver(self._heuristic(problem, run)).solve(problem, run)
 
     @staticmethod
     def _heuristic(problem: Problem, run: Run) -> str:
+        """The heuristic that does best in the time left."""
         width = problem.columns + problem.padding
         if not run.timed:
             return "annealing"
         swap = 2 * problem.pattern.m * width * problem.rows / SPEED
         needed = SWAPS * max(1.0, problem.group_count / 128) ** SWAPS_POWER
-        return "annealing" if run.remaining >= needed * width * swap else "assignment"
+        if run.remaining >= needed * width * swap:
+            return "annealing"
+        return "assignment" if problem.rows > FEW_ROWS else "local-search"
 
     @staticmethod
     def _provable(problem: Problem, run: Run) -> bool:

@@ -1,0 +1,124 @@
+"""``recombine``: the best of several runs, made of the groups of all of them."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from permsolve.checks import is_whole
+from permsolve.errors import InvalidOptionError
+from permsolve.observers import Incumbent
+from permsolve.permutation import from_groups, to_groups
+from permsolve.problem import Problem
+from permsolve.registry import get_solver
+from permsolve.run import Run
+from permsolve.solver import Capabilities, Outcome
+from permsolve_solvers.set_partition import best_partition
+
+Groups = NDArray[np.int64]
+
+# Of each run the last so many permutations that it found go into the pool.
+KEPT = 40
+# Most groups of the pool: beyond, those of the worst permutations are forgotten.
+POOL = 20_000
+# Largest share of the time left for one set partition.
+PARTITION_SHARE = 0.2
+
+
+class _Member(Run):
+    """A run inside another one: it stops when that one must, and remembers what it found."""
+
+    def __init__(self, whole: Run, problem: Problem, seed: int, seconds: float) -> None:
+        self.found: list[tuple[float, NDArray[np.int64]]] = []
+        self._whole = whole
+        initial = whole.permutation if whole.warm else None
+        super().__init__(problem, initial=initial, seed=seed, workers=1, time_limit=seconds, observer=self._collect)
+
+    def _collect(self, incumbent: Incumbent) -> None:
+        self.found.append((incumbent.value, incumbent.permutation))
+        del self.found[:-KEPT]
+
+    def should_stop(self, iterations: int = 0) -> bool:
+        # Where criteria count iterations the members run one after another; by the clock they have their own limits.
+        if self._whole.interrupted or (not self._whole.timed and self._whole.should_stop(iterations)):
+            self.interrupt()
+        return super().should_stop(iterations)
+
+
+@dataclass(frozen=True, slots=True)
+class Recombine:
+    """Annealing runs side by side, whose groups a set partition recombines, round after round.
+
+    Independent runs agree on many groups and differ on others; the best choice among all the groups that they found
+    is a set partition over a short list (as vehicle routing codes recombine routes: Rochat & Taillard 1995), solved by
+    :func:`permsolve_solvers.set_partition.best_partition`. One iteration is one swap of any run.
+
+    Parameters
+    ----------
+    rounds : int, default 4
+        Rounds that a time limit is divided into; without a time limit, the number of rounds. Each runs annealing once
+        per worker.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        "groups of several annealing runs, recombined by set partitioning",
+        anytime=True,
+        warm_start=True,
+        parallel=True,
+        compiled=True,
+        needs=("highspy",),
+    )
+
+    rounds: int = 4
+
+    def __post_init__(self) -> None:
+        if not is_whole(self.rounds) or self.rounds < 1:
+            raise InvalidOptionError(f"recombine: rounds must be a whole number >= 1, got {self.rounds!r}")
+
+    def solve(self, problem: Problem, run: Run, /) -> Outcome:
+        """Run, pool, recombine."""
+        if problem.group_count < 2 or run.should_stop():
+            return Outcome()
+        seeds = np.random.SeedSequence(run.seed).generate_state(self.rounds * run.workers, np.uint32)
+        annealing = get_solver("annealing", cycles=1)
+        pool: dict[bytes, float] = {}
+        with ThreadPoolExecutor(run.workers) as threads:
+            for number in range(self.rounds):
+                seconds = run.remaining / (self.rounds - number) * (1.0 - PARTITION_SHARE)
+                members = [
+                    _Member(run, problem, int(seed), seconds) for seed in seeds[number * run.workers :][: run.workers]
+                ]
+                apply = threads.map if run.timed else map
+                list(apply(lambda member: annealing.solve(problem, member), members))
+                for member in members:
+                    run.offer(member.permutation)
+                    for value, permutation in member.found:
+                        for group in np.sort(to_groups(permutation, problem.pattern), axis=1):
+                            key = group.tobytes()
+                            pool[key] = max(value, pool.get(key, value))
+                if run.should_stop(iterations=sum(member.iteration for member in members) if run.timed else 0):
+                    break
+                if len(pool) > POOL:
+                    pool = dict(sorted(pool.items(), key=lambda entry: -entry[1])[:POOL])
+                self._recombine(problem, run, pool)
+        return Outcome()
+
+    def _recombine(self, problem: Problem, run: Run, pool: dict[bytes, float]) -> None:
+        """Offer the best partition into groups of the pool."""
+        m = problem.pattern.m
+        best = np.sort(to_groups(run.permutation, problem.pattern), axis=1)
+        listed = np.frombuffer(b"".join(pool), np.int64).reshape(-1, m)
+        groups = np.unique(np.concatenate([best, listed]), axis=0)
+        place = {group.tobytes(): number for number, group in enumerate(groups)}
+        found = best_partition(
+            groups,
+            problem.group_values(groups),
+            problem.columns + problem.padding,
+            time_limit=run.remaining * PARTITION_SHARE,
+            incumbent=np.array([place[group.tobytes()] for group in best]),
+            should_stop=run.should_stop,
+        )
+        if found.chosen is not None:
+            run.offer(from_groups(groups[found.chosen], problem.columns))

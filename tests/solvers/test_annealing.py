@@ -1,0 +1,139 @@
+"""Annealing without rejections: the kernel against plain numpy, temperatures, blocks."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from permsolve import Problem, solve
+from permsolve.errors import InvalidOptionError
+from permsolve.permutation import from_groups, to_groups
+from permsolve.stopping import MaxIterations
+from permsolve_solvers.annealing import Annealing, _kernels
+from permsolve_solvers.annealing import chain as chain_module
+from permsolve_solvers.annealing.chain import Chain
+from permsolve_solvers.annealing.temperatures import anchor, calibrate
+from permsolve_solvers.moves.state import State
+from tests.instances import KINDS, matrix
+
+
+def _chain(problem: Problem, seed: int = 0) -> Chain:
+    rng = np.random.default_rng(seed)
+    groups = to_groups(rng.permutation(problem.columns), problem.pattern)
+    return Chain(State.of(problem.working, groups, problem.pattern.n, problem.columns), rng)
+
+
+def _gains(chain: Chain) -> NDArray[np.float64]:
+    """Gain of every swap of two columns, from scratch; -inf inside groups."""
+    state = chain.state
+    fresh = State.of(state.x, state.groups, state.n, state.real)
+    gains = (fresh.e + fresh.e.T)[: state.real, : state.real].astype(np.float64)
+    where = state.where[: state.real]
+    gains[where[:, None] == where[None, :]] = -np.inf
+    return gains
+
+
+@pytest.mark.parametrize("pattern", ["2:4", "1:2", "1:4", "4:8", "2:5"])
+@pytest.mark.parametrize("slots", [1 << 16, 4])
+@pytest.mark.parametrize("columns", [40, 37])
+def test_state_stays_true(pattern: str, slots: int, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After thousands of swaps every array is what it would be from scratch, with much memory or hardly any."""
+    monkeypatch.setattr(chain_module, "MEMORY_GROUPS", slots)
+    problem = Problem(np.random.default_rng(1).random((23, columns)), pattern)
+    chain = _chain(problem)
+    start = float(chain.state.values.sum())
+    events = chain.sample(0.1, 5e7) + chain.sample(0.02, 5e7)
+    assert events > 1000
+    state = chain.state
+    fresh = State.of(state.x, state.groups, state.n, state.real)
+    assert sorted(state.groups.ravel().tolist()) == list(range(state.groups.size))
+    np.testing.assert_array_equal(state.where, fresh.where)
+    np.testing.assert_allclose(state.values, fresh.values, rtol=1e-12)
+    same = state.where[:, None] == state.where[None, :]
+    np.testing.assert_allclose(state.e[~same], fresh.e[~same], atol=2e-4)
+    assert (state.e[same] == _kernels.SAME).all()
+    assert set(state.groups[-1]) >= set(range(columns, state.groups.size))  # padding stays
+    best = problem.value(from_groups(chain.best, columns)) / problem.value(from_groups(state.groups, columns))
+    assert best == pytest.approx(chain.value / float(state.values.sum()))
+    assert chain.value > start
+
+
+def test_swaps_are_drawn_by_their_rates() -> None:
+    """From one state, single events happen as often as Metropolis' rule would accept them."""
+    problem = Problem(np.random.default_rng(3).random((6, 12)), "2:4")
+    temperature = 0.3
+    gains = _gains(_chain(problem))
+    rates = np.exp(np.minimum(gains / temperature, 0.0))
+    expected = rates / rates.sum()
+    counts = np.zeros_like(expected)
+    draws = 4000
+    for seed in range(draws):
+        chain = _chain(problem)
+        chain.rng = np.random.default_rng(seed)
+        before = chain.state.where.copy()
+        assert chain.sample(temperature, 4 * 12**2 + 1) == 1
+        i, j = np.flatnonzero(chain.state.where != before)
+        counts[i, j] += 1
+    i, j = np.triu_indices(12, 1)
+    possible = expected[i, j] > 0.0
+    want = 2 * expected[i, j][possible] * draws
+    chi_square = float(((counts[i, j][possible] - want) ** 2 / want).sum())
+    freedom = int(possible.sum()) - 1
+    assert counts[i, j][~possible].sum() == 0
+    assert chi_square < freedom + 4 * np.sqrt(2 * freedom)
+
+
+@pytest.mark.parametrize("temperature", [0.01, 0.1, 1.0, 100.0])
+def test_mobility_is_the_mean_rate(temperature: float) -> None:
+    chain = _chain(Problem(np.random.default_rng(4).random((30, 22)), "2:4"))
+    rates = np.exp(np.minimum(_gains(chain) / temperature, 0.0))
+    assert chain.mobility(temperature) == pytest.approx(rates.sum() / 22, rel=0.02)
+
+
+def test_swaps_of_equal_columns_are_never_made() -> None:
+    """No swap of columns that are all alike is an event, and the solver still comes to its end."""
+    problem = Problem(np.repeat([[3.0], [2.0], [0.0], [1.0]], 16, axis=1), "2:4")
+    assert _chain(problem).sample(0.1, 1e6) == 0
+    result = solve(problem, "annealing", cycles=1, time_limit=0.2)
+    assert result.value == result.baseline
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_temperatures_follow_the_scale_of_the_data(scale: float) -> None:
+    """The range scales with the data, and reaches further down where columns have many scales."""
+    rng = np.random.default_rng(5)
+    even = rng.random((40, 48))
+
+    def ratio(saliency: NDArray[np.float64]) -> float:
+        chain = _chain(Problem(saliency * scale, "2:4"))
+        chain.sample(chain.state.spread(rng) * 1e-4, 1e9)
+        spread = chain.state.spread(rng)
+        found = calibrate(chain, spread, 0.12, 0.34)
+        assert found.hot == pytest.approx(0.12 * spread) or found.hot == found.cold
+        assert chain.mobility(anchor(chain, spread)) == pytest.approx(0.3, rel=0.1)
+        assert found.at(1.0) == pytest.approx(found.cold)
+        return found.hot / found.cold
+
+    assert 1.2 < ratio(even) < 4.0
+    assert ratio(even * np.exp(2.0 * rng.standard_normal(48))) > 8.0
+
+
+def test_finds_the_proven_optimum() -> None:
+    """128 x 64 uniform, seed 1: 2926.9524 is proven optimal; two cycles of two chains are enough."""
+    problem = Problem(np.random.RandomState(1).rand(128, 64), "2:4")
+    result = solve(problem, "annealing", seed=3, workers=2, stop=MaxIterations(600_000))
+    assert result.value == pytest.approx(2926.9524, abs=0.25)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_blocks(kind: str) -> None:
+    """More columns than a block: all are annealed, and the same again with the same seed."""
+    problem = Problem(matrix(kind, 16, 200, np.random.default_rng(6)), "2:4")
+    runs = [solve(problem, "annealing", block=64, workers=2, cycles=1, stop=MaxIterations(5000)) for _ in range(2)]
+    np.testing.assert_array_equal(runs[0].permutation, runs[1].permutation)
+    assert runs[0].value >= runs[0].baseline
+
+
+def test_options() -> None:
+    for wrong in ({"hot": 0.0}, {"cold": -1.0}, {"block": 3}, {"cycles": 0}, {"hot": "x"}, {"cold": float("inf")}):
+        with pytest.raises(InvalidOptionError, match=f"annealing: {next(iter(wrong))}"):
+            Annealing(**wrong)  # type: ignore[arg-type]
