@@ -5,8 +5,8 @@ import pytest
 
 from permsolve import Problem, solve
 from permsolve.errors import InvalidOptionError
+from permsolve.run import Run
 from permsolve.stopping import MaxIterations
-from permsolve_solvers.portfolio import recombine as module
 from permsolve_solvers.portfolio.recombine import Recombine
 
 
@@ -28,7 +28,7 @@ def test_never_worse_than_its_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     after: list[float] = []
     original = Recombine._recombine
 
-    def spied(self: Recombine, problem: Problem, run: module.Run, pool: dict[bytes, float]) -> None:
+    def spied(self: Recombine, problem: Problem, run: Run, pool: dict[bytes, float]) -> None:
         before.append(run.value)
         original(self, problem, run, pool)
         after.append(run.value)
@@ -44,7 +44,7 @@ def test_joins_halves_of_two_runs() -> None:
     """Of two permutations, each with one half of the columns well grouped, the better halves are put together."""
     rng = np.random.default_rng(8)
     problem = Problem(rng.random((12, 16)), "2:4")
-    run = module.Run(problem)
+    run = Run(problem)
     good = solve(problem, "exhaustive").permutation
     groups = good.reshape(-1, 4)
     halves = [groups[:2], groups[2:]]

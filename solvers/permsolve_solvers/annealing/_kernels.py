@@ -17,8 +17,10 @@ FORBIDDEN = np.float32(-60.0)
 NOISE = 1e-6
 # A better sum of float64 values than the best is no better when it differs by less than this share of a group's.
 ROUNDING = 1e-9
-# What an event costs beside the computation of exchange rows: in maxima-and-additions per column.
+# What an event costs beside the computation of exchange rows, in maxima-and-additions: per column ...
 EVENT_WORK = 400
+# ... and in all.
+EVENT_START = 20_000
 # Columns whose rates are computed together.
 BATCH = 8
 _REASSOCIATE = {"reassoc", "nsz", "nnan", "ninf", "contract"}
@@ -276,7 +278,7 @@ def anneal(
                 kept[slot] = score[0]
                 _remember(groups, group, key, slot, keys, members, rows, e)
                 work += (m - 1) * np.float64(width) * length
-        work += EVENT_WORK * width
+        work += EVENT_WORK * width + EVENT_START
         _gather(e, changed, back)
         for q in range(2 * m):
             if changed[q] < real:

@@ -37,7 +37,8 @@ class Auto:
     """Exhaustive search where it is instant, matching for M = 2, else annealing, then proof where that is in reach.
 
     Annealing goes swap by swap, or by assignments of one column of every group where the time is short for the number
-    of groups; on very few rows perturbation takes its place there. Members run one after another, each on all workers, and start from the best found so far.
+    of groups; on very few rows perturbation takes its place there. Members run one after another, each on all workers,
+    and start from the best found so far.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(

@@ -1,5 +1,6 @@
 """``recombine``: the best of several runs, made of the groups of all of them."""
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
@@ -58,8 +59,8 @@ class Recombine:
     Parameters
     ----------
     rounds : int, default 4
-        Rounds that a time limit is divided into; without a time limit, the number of rounds. Each runs annealing once
-        per worker.
+        Rounds that a time limit is divided into, >= 1. Each runs annealing once per worker. When they end early, and
+        without a time limit, more follow.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -81,14 +82,14 @@ class Recombine:
         """Run, pool, recombine."""
         if problem.group_count < 2 or run.should_stop():
             return Outcome()
-        seeds = np.random.SeedSequence(run.seed).generate_state(self.rounds * run.workers, np.uint32)
+        (rng,) = run.generators(1)
         annealing = get_solver("annealing", cycles=1)
         pool: dict[bytes, float] = {}
         with ThreadPoolExecutor(run.workers) as threads:
-            for number in range(self.rounds):
-                seconds = run.remaining / (self.rounds - number) * (1.0 - PARTITION_SHARE)
+            for number in itertools.count():
+                seconds = run.remaining / max(1, self.rounds - number) * (1.0 - PARTITION_SHARE)
                 members = [
-                    _Member(run, problem, int(seed), seconds) for seed in seeds[number * run.workers :][: run.workers]
+                    _Member(run, problem, int(seed), seconds) for seed in rng.integers(1 << 32, size=run.workers)
                 ]
                 apply = threads.map if run.timed else map
                 list(apply(lambda member: annealing.solve(problem, member), members))
@@ -103,6 +104,8 @@ class Recombine:
                 if len(pool) > POOL:
                     pool = dict(sorted(pool.items(), key=lambda entry: -entry[1])[:POOL])
                 self._recombine(problem, run, pool)
+                if run.should_stop():
+                    break
         return Outcome()
 
     def _recombine(self, problem: Problem, run: Run, pool: dict[bytes, float]) -> None:
