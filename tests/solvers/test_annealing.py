@@ -11,6 +11,7 @@ from permsolve.stopping import MaxIterations
 from permsolve_solvers.annealing import Annealing, _kernels
 from permsolve_solvers.annealing import chain as chain_module
 from permsolve_solvers.annealing.chain import Chain
+from permsolve_solvers.annealing.solver import FIRST_CYCLE
 from permsolve_solvers.annealing.temperatures import anchor, calibrate
 from permsolve_solvers.moves.state import State
 from tests.instances import KINDS, matrix
@@ -137,3 +138,11 @@ def test_options() -> None:
     for wrong in ({"hot": 0.0}, {"cold": -1.0}, {"block": 3}, {"cycles": 0}, {"hot": "x"}, {"cold": float("inf")}):
         with pytest.raises(InvalidOptionError, match=f"annealing: {next(iter(wrong))}"):
             Annealing(**wrong)
+
+
+def test_a_cycle_has_its_length() -> None:
+    """Without a clock a cycle makes so many swaps per column of every chain, and then the solver ends."""
+    problem = Problem(np.random.default_rng(9).random((32, 64)), "2:4")
+    result = solve(problem, "annealing", cycles=1, workers=2, stop=MaxIterations(10**9))
+    assert result.stop_reason == "completed"
+    assert result.iterations >= FIRST_CYCLE * problem.columns * 2

@@ -18,7 +18,7 @@ NOISE = 1e-6
 # A better sum of float64 values than the best is no better when it differs by less than this share of a group's.
 ROUNDING = 1e-9
 # What an event costs beside the computation of exchange rows, in maxima-and-additions: per column ...
-EVENT_WORK = 400
+EVENT_WORK = 1500
 # ... and in all.
 EVENT_START = 20_000
 # Columns whose rates are computed together.

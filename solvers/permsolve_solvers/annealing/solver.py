@@ -21,9 +21,9 @@ from permsolve_solvers.annealing.temperatures import Range, anchor, calibrate
 from permsolve_solvers.moves.assignment import AssignmentMoves
 from permsolve_solvers.moves.state import Groups, State
 
-# Work between two looks at the clock, in maxima-and-additions (some milliseconds on one core), and at least so many times
-# the number of column pairs, whose rates every look computes anew.
-SLICE = 3e7
+# Work between two looks at the clock, in maxima-and-additions (some milliseconds on one core), and at least so many
+# times the number of column pairs, whose rates every look computes anew.
+SLICE = 1e8
 SLICE_PER_PAIR = 400
 # Share of a cycle spent at its end, below the cold temperature by this factor, to reach a local optimum.
 QUENCH = 0.03
@@ -32,7 +32,7 @@ QUENCH_FACTOR = 30.0
 CYCLE = 4000
 # The same of the first cycle when there is no time limit to fit into; each later one takes twice as many.
 FIRST_CYCLE = 250
-# A cycle asks for so many temperatures at most when swaps are rare or none is left to make.
+# A cycle asks for so many temperatures at most when no swap is left to make.
 MOST_LOOKS = 100
 # Rounds of assignment moves, per column of a group, that make the first local optimum.
 DESCENT_ROUNDS = 4
@@ -181,7 +181,7 @@ class Annealing:
             while (share := self._share(run, begun, done / (length * columns))) < 1.0:
                 cooling = share / (1.0 - QUENCH)
                 events = sample(temperatures.at(cooling) if cooling < 1.0 else temperatures.cold / QUENCH_FACTOR)
-                done += max(events, length * columns // MOST_LOOKS)
+                done += events or length * columns // MOST_LOOKS
                 if run.should_stop(iterations=events):
                     return
             if run.should_stop():

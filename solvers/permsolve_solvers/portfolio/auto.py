@@ -16,9 +16,11 @@ TINY_WORK = 5e7
 MATCHING_COLUMNS = 1024
 # Maxima-and-additions per second of one core, roughly.
 SPEED = 2e10
+# The same of a swap, beside its exchange rows, per column.
+SWAP_WORK = 1500
 # Swaps per column for which there must be time to anneal swap by swap, at 128 groups, and with what power of the number
 # of groups they grow: redistributing a column of every group at once wins below (measured).
-SWAPS = 20.0
+SWAPS = 10.0
 SWAPS_POWER = 3.0
 # Up to so many rows perturbation does better than that (measured).
 FEW_ROWS = 32
@@ -81,7 +83,7 @@ class Auto:
         width = problem.columns + problem.padding
         if not run.timed:
             return "annealing"
-        swap = 2 * problem.pattern.m * width * problem.rows / SPEED
+        swap = width * (2 * problem.pattern.m * problem.rows + SWAP_WORK) / SPEED
         needed = SWAPS * max(1.0, problem.group_count / 128) ** SWAPS_POWER
         if run.remaining >= needed * width * swap:
             return "annealing"
