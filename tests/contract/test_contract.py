@@ -125,7 +125,7 @@ def test_the_time_limit_is_honoured(solver: str, shape: tuple[int, int]) -> None
     problem = Problem(matrix("uniform", *shape, np.random.default_rng(14)).astype(np.float32), "2:4")
     attempt(problem, solver, stop=MaxIterations(1))
     if result := attempt(problem, solver, time_limit=0.4, stop=None, workers=2):
-        assert result.runtime < 3.0
+        assert result.runtime < 10.0  # a kernel that the tiny warm-up does not reach may compile here
         assert_sound(result, problem)
         if solver_class(solver).capabilities.anytime and result.status is not Status.OPTIMAL:
             assert result.stop_reason is StopReason.TIME
