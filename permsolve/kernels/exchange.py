@@ -10,11 +10,17 @@ group and putting them back in the best way is a linear assignment problem on a 
 """
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import overload
+
+from permsolve.kernels.absolute_differences import TILE, tile_of_differences
 
 # Row block and batch of members: a batch's thresholds (BATCH x BLOCK floats) stay in the first-level cache.
 BLOCK = 512
 BATCH = 8
+# The same for bytes, in bytes.
+COARSE_BLOCK = 2048
+COARSE_BATCH = 12
 _REASSOCIATE = {"reassoc", "nsz", "nnan", "ninf"}  # saliencies are finite: sums may be vectorised
 
 
@@ -101,8 +107,8 @@ def _sum_of_maxima(threshold, column):
 
 
 @njit(cache=True, nogil=True)
-def exchange(x, groups, members, n, columns, first, out, targets):
-    """Rows of the exchange matrix.
+def exchange_fine(x, groups, members, n, columns, first, out, targets):
+    """Rows of the exchange matrix of a float32 saliency; see :func:`exchange`.
 
     Parameters
     ----------
@@ -168,3 +174,84 @@ def exchange(x, groups, members, n, columns, first, out, targets):
             row = out[targets[begin + k]]
             for j in range(width):
                 row[first + j] = np.float32(np.float64(sums[k, j]) - held[k])
+
+
+@njit(cache=True, nogil=True)
+def exchange_coarse(x, groups, members, n, columns, first, out, targets):
+    """Rows of the exchange matrix of a coarse saliency; see :func:`exchange`.
+
+    Since ``max(a, b) = (a + b + |a - b|) / 2``, sums of absolute differences of bytes are all it takes. The sums of
+    whole columns are left out of the entries: they cancel in every exchange.
+
+    Parameters
+    ----------
+    x : ndarray of uint8, shape (columns with padding, rows, padded to a multiple of 32), C order
+        See :mod:`permsolve.kernels.coarse`.
+    groups, members, n, columns, first, out, targets
+        As of :func:`exchange_fine`; an entry is ``E[i, x] - (sum(X[:, x]) - sum(X[:, i])) / 2``.
+    """
+    tall, wide = TILE
+    rows = x.shape[1]
+    m = groups.shape[1]
+    count = members.shape[0]
+    width = columns.shape[0]
+    block = min(COARSE_BLOCK, rows)
+    top = np.empty((n + 2, block), np.uint8)
+    of_group = np.empty((m, block), np.uint8)
+    batch = np.zeros((COARSE_BATCH, block), np.uint8)
+    column = np.empty(COARSE_BATCH, np.int64)
+    held = np.empty(COARSE_BATCH, np.int64)
+    # Tiles may reach past the batch and past the columns: there is room for what they add there.
+    sums = np.empty((COARSE_BATCH, width + wide - 1), np.int64)
+    for begin in range(0, count, COARSE_BATCH):
+        size = min(COARSE_BATCH, count - begin)
+        column[:] = columns[0]
+        for k in range(size):
+            column[k] = groups[members[begin + k, 0], members[begin + k, 1]]
+        held[:] = 0
+        sums[:] = 0
+        for start in range(0, rows, block):
+            length = min(block, rows - start)
+            last_group = -1
+            for k in range(size):
+                g = members[begin + k, 0]
+                if g != last_group:
+                    _thresholds(x, groups[g], n, start, length, top, of_group)
+                    last_group = g
+                batch[k, :length] = of_group[members[begin + k, 1], :length]
+            for k in range(0, size, tall):
+                own = (column[k], column[k + 1], column[k + 2], column[k + 2])
+                tile = tile_of_differences(batch, k, x, own, start, length)
+                for a in range(tall):
+                    held[k + a] += tile[a * wide + a]
+            for j in range(0, width, wide):
+                last = width - 1
+                four = (columns[j], columns[min(j + 1, last)], columns[min(j + 2, last)], columns[min(j + 3, last)])
+                for k in range(0, size, tall):
+                    tile = tile_of_differences(batch, k, x, four, start, length)
+                    for a in range(tall):
+                        for b in range(wide):
+                            sums[k + a, j + b] += tile[a * wide + b]
+        for k in range(size):
+            row = out[targets[begin + k]]
+            for j in range(width):
+                row[first + j] = np.float32(0.5) * np.float32(sums[k, j] - held[k])
+
+
+def exchange(x, groups, members, n, columns, first, out, targets):
+    """Rows of the exchange matrix, by the kernel for the kind of ``x``, a float32 or a coarse (uint8) saliency.
+
+    For parameters see :func:`exchange_fine` and :func:`exchange_coarse`.
+    """
+    kernel = exchange_coarse if x.dtype == np.uint8 else exchange_fine
+    kernel(x, groups, members, n, columns, first, out, targets)
+
+
+@overload(exchange)
+def _exchange(x, groups, members, n, columns, first, out, targets):
+    kernel = exchange_coarse if x.dtype == types.uint8 else exchange_fine
+
+    def call(x, groups, members, n, columns, first, out, targets):
+        kernel(x, groups, members, n, columns, first, out, targets)
+
+    return call

@@ -55,6 +55,13 @@ class Chain:
         self._rows = np.empty((slots, m, width), np.float32)
         self._kept = np.empty(slots, np.float64)
 
+    def move_to(self, groups: Groups) -> None:
+        """Go to other groups of the same columns, and forget the best ones."""
+        self.state.reset(groups)
+        _kernels.mark_all_same(self.state.groups, self.state.e)
+        self.best[:] = groups
+        self._deficit = 0.0
+
     def sample(self, temperature: float, work: float) -> int:
         """Go on for about ``work`` maxima-and-additions at one temperature, > 0; how many swaps were made."""
         state = self.state

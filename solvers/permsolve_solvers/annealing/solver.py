@@ -17,14 +17,15 @@ from permsolve.problem import Problem
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
 from permsolve_solvers.annealing.chain import Chain
-from permsolve_solvers.annealing.temperatures import Range, anchor, calibrate
+from permsolve_solvers.annealing.picture import Picture
+from permsolve_solvers.annealing.temperatures import ANCHOR_MOBILITY, Range, anchor, calibrate
 from permsolve_solvers.moves.assignment import AssignmentMoves
-from permsolve_solvers.moves.state import Groups, State
+from permsolve_solvers.moves.state import Groups, Saliency, State
 
 # Work between two looks at the clock, in maxima-and-additions (some milliseconds on one core), and at least so many
 # times the number of column pairs, whose rates every look computes anew.
 SLICE = 1e8
-SLICE_PER_PAIR = 400
+SLICE_PER_PAIR = 1000
 # Share of a cycle spent at its end, below the cold temperature by this factor, to reach a local optimum.
 QUENCH = 0.03
 QUENCH_FACTOR = 30.0
@@ -42,7 +43,7 @@ WARM_MOBILITY = 0.001
 FROZEN = 1e4
 DESCENT_WORK = 1e9
 # Work on a block, in units of the work of its exchange matrix.
-RESIDENCE = 4.0
+RESIDENCE = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Annealing:
         First temperature, in units of the interquartile range of what a random swap changes at a local optimum.
     cold : float, default 0.34
         Last temperature, in units of the temperature at which three steps in ten would be accepted there.
-    block : int, default 2048
+    block : int, default 1024
         Most columns that are annealed together. Each worker needs ``4 * block**2`` bytes for the exchange matrix
         and 64 MB to remember groups.
     cycles : int, optional
@@ -80,7 +81,7 @@ class Annealing:
 
     hot: float = 0.12
     cold: float = 0.34
-    block: int = 2048
+    block: int = 1024
     cycles: int | None = None
 
     def __post_init__(self) -> None:
@@ -122,19 +123,35 @@ class Annealing:
     def _anneal_whole(
         self, problem: Problem, run: Run, rngs: list[np.random.Generator], pool: ThreadPoolExecutor
     ) -> None:
-        """One chain per worker over all columns."""
+        """One chain per worker over all columns: on the coarse saliency while hot, on the true one at the end."""
         groups = to_groups(run.permutation, problem.pattern)
         state = State.of(problem.working, groups, problem.pattern.n, problem.columns)
-        chains = [Chain(one, rng) for one, rng in zip([state, *(state.copy() for _ in rngs[1:])], rngs, strict=True)]
+        fine = [Chain(one, rng) for one, rng in zip([state, *(state.copy() for _ in rngs[1:])], rngs, strict=True)]
+        temperatures = self._calibrated(fine[0], run)
+        picture = Picture.of(problem, state, temperatures.cold)
+        hot = fine
+        if picture is not None:
+            blurred = State.of(picture.x, fine[0].state.groups, problem.pattern.n, problem.columns)
+            hot = [
+                Chain(one, rng) for one, rng in zip([blurred, *(blurred.copy() for _ in rngs[1:])], rngs, strict=True)
+            ]
+        unit = 1.0 if picture is None else picture.unit
+        active = hot
         work = max(SLICE, SLICE_PER_PAIR * float(groups.size) ** 2)
 
-        def sample(temperature: float) -> int:
-            events = list(pool.map(lambda chain: chain.sample(temperature, work), chains))
-            best = max(chains, key=lambda chain: chain.value)
+        def sample(temperature: float, final: bool) -> int:
+            nonlocal active
+            wanted = fine if final else hot
+            if wanted is not active:
+                list(pool.map(lambda old, new: new.move_to(old.state.groups), active, wanted))
+                active = wanted
+            local = temperature if active is fine else temperature / unit
+            events = list(pool.map(lambda chain: chain.sample(local, work), active))
+            best = max(active, key=lambda chain: chain.value)
             run.offer(from_groups(best.best, problem.columns))
             return sum(events)
 
-        self._anneal(run, self._calibrated(chains[0], run), len(chains) * problem.columns, sample)
+        self._anneal(run, temperatures, len(rngs) * problem.columns, sample)
 
     def _anneal_blocks(
         self,
@@ -147,20 +164,25 @@ class Annealing:
         """Deal the groups into blocks, which the workers anneal side by side, and deal again."""
         groups = to_groups(run.permutation, problem.pattern)
         parts = -(-groups.size // self.block)
-        work = RESIDENCE * float(self.block) ** 2 * problem.rows
 
-        def chain_of(picked: NDArray[np.int64], rng: np.random.Generator) -> Chain:
-            return Chain(State.of(problem.working, groups[picked], problem.pattern.n, problem.columns), rng)
+        def chain_of(x: Saliency, picked: NDArray[np.int64], rng: np.random.Generator) -> Chain:
+            return Chain(State.of(x, groups[picked], problem.pattern.n, problem.columns), rng)
 
-        def sample(temperature: float) -> int:
+        first = chain_of(problem.working, rng.permutation(groups.shape[0])[::parts], rngs[0])
+        temperatures = self._calibrated(first, run, 1.0 / parts)
+        picture = Picture.of(problem, first.state, temperatures.cold)
+
+        def sample(temperature: float, final: bool) -> int:
+            x, unit = (problem.working, 1.0) if final or picture is None else (picture.x, picture.unit)
+            work = RESIDENCE * float(self.block) ** 2 * problem.rows * x.itemsize / 4
             events = 0
             order = rng.permutation(groups.shape[0])
             for first in range(0, parts, len(rngs)):
                 picks = [order[part::parts] for part in range(first, min(first + len(rngs), parts))]
 
                 def task(picked: NDArray[np.int64], rng: np.random.Generator) -> tuple[Chain, int]:
-                    chain = chain_of(picked, rng)
-                    return chain, chain.sample(temperature, work)
+                    chain = chain_of(x, picked, rng)
+                    return chain, chain.sample(temperature / unit, work)
 
                 for picked, (chain, made) in zip(picks, pool.map(task, picks, rngs), strict=True):
                     groups[picked] = chain.state.named(chain.state.groups)
@@ -170,17 +192,20 @@ class Annealing:
             run.offer(from_groups(groups, problem.columns))
             return events
 
-        first = chain_of(rng.permutation(groups.shape[0])[::parts], rngs[0])
-        self._anneal(run, self._calibrated(first, run), problem.columns, sample)
+        self._anneal(run, temperatures, problem.columns, sample)
 
-    def _anneal(self, run: Run, temperatures: Range, columns: int, sample: Callable[[float], int]) -> None:
-        """Cycles of falling temperature; ``sample`` goes on at one of them and says how many swaps it made."""
+    def _anneal(self, run: Run, temperatures: Range, columns: int, sample: Callable[[float, bool], int]) -> None:
+        """Cycles of falling temperature; ``sample`` goes on at one of them and says how many swaps it made.
+
+        It is told when the cycle is at its end, the quench, which must see the true saliency.
+        """
         length = CYCLE if run.timed else FIRST_CYCLE
         for _ in itertools.count() if self.cycles is None else range(self.cycles):
             begun, done = run.elapsed, 0
             while (share := self._share(run, begun, done / (length * columns))) < 1.0:
                 cooling = share / (1.0 - QUENCH)
-                events = sample(temperatures.at(cooling) if cooling < 1.0 else temperatures.cold / QUENCH_FACTOR)
+                final = cooling >= 1.0
+                events = sample(temperatures.cold / QUENCH_FACTOR if final else temperatures.at(cooling), final)
                 done += events or length * columns // MOST_LOOKS
                 if run.should_stop(iterations=events):
                     return
@@ -189,14 +214,16 @@ class Annealing:
             if not run.timed:
                 length *= 2
 
-    def _calibrated(self, chain: Chain, run: Run) -> Range:
+    def _calibrated(self, chain: Chain, run: Run, share: float = 1.0) -> Range:
         """Where to anneal; without a permutation to start from, the chain is brought to a local optimum for that."""
         spread = chain.state.spread(np.random.default_rng(0))
         if run.warm:
-            return Range(anchor(chain, spread, WARM_MOBILITY), self.cold * anchor(chain, spread))
+            return Range(
+                anchor(chain, spread, WARM_MOBILITY * share), self.cold * anchor(chain, spread, ANCHOR_MOBILITY * share)
+            )
         chain.sample(self.cold * spread / FROZEN, DESCENT_WORK)
         spread = chain.state.spread(np.random.default_rng(0))
-        return calibrate(chain, spread, self.hot, self.cold)
+        return calibrate(chain, spread, self.hot, self.cold, share)
 
     @staticmethod
     def _share(run: Run, begun: float, done: float) -> float:

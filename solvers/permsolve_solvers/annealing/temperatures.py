@@ -50,11 +50,11 @@ def anchor(chain: Chain, spread: float, mobility: float = ANCHOR_MOBILITY) -> fl
     return float(spread * np.exp2(low))
 
 
-def calibrate(chain: Chain, spread: float, hot: float, cold: float) -> Range:
-    """The range for a chain that stands at a local optimum.
+def calibrate(chain: Chain, spread: float, hot: float, cold: float, share: float = 1.0) -> Range:
+    """The range for a chain that stands at a local optimum, of a problem of which it has this share of the columns.
 
     On data of one scale the interquartile range and the anchor are in a fixed ratio, whatever the size (measured);
     where columns or rows of many scales meet, the anchor is far lower, and the range has to reach down to it.
     """
-    reference = anchor(chain, spread)
+    reference = anchor(chain, spread, ANCHOR_MOBILITY * share)
     return Range(hot * spread, cold * reference)

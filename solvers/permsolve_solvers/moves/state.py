@@ -10,6 +10,7 @@ from permsolve.kernels.exchange import exchange
 from permsolve.kernels.scoring import group_values
 
 Groups = NDArray[np.int64]
+Saliency = NDArray[np.float32] | NDArray[np.uint8]
 
 
 @dataclass(eq=False)
@@ -23,8 +24,8 @@ class State:
     ----------
     names : ndarray of int64, shape (width,)
         Column of the problem for each column of the state.
-    x : ndarray of float32, shape (width, rows)
-        Saliency, columns first.
+    x : ndarray of float32 or uint8, shape (width, rows)
+        Saliency, columns first, or its coarse form (:mod:`permsolve.kernels.coarse`).
     groups : ndarray of int64, shape (G, M)
         Current groups.
     where : ndarray of int64, shape (width,)
@@ -40,7 +41,7 @@ class State:
     """
 
     names: NDArray[np.int64]
-    x: NDArray[np.float32]
+    x: Saliency
     groups: Groups
     where: NDArray[np.int64]
     values: NDArray[np.float64]
@@ -49,7 +50,7 @@ class State:
     real: int
 
     @classmethod
-    def of(cls, x: NDArray[np.float32], groups: Groups, n: int, columns: int) -> Self:
+    def of(cls, x: Saliency, groups: Groups, n: int, columns: int) -> Self:
         """The state of these groups of a problem whose saliency is ``x`` and that has ``columns`` real columns."""
         width = groups.size
         if width == x.shape[0]:
