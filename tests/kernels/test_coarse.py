@@ -9,7 +9,6 @@ from permsolve.kernels.absolute_differences import STEP, TILE, portable_tile_of_
 from permsolve.kernels.coarse import LEVELS, coarse
 from permsolve.kernels.exchange import COARSE_BATCH, COARSE_BLOCK, exchange
 from permsolve.pattern import Pattern
-from permsolve.permutation import to_groups
 from permsolve.problem import Problem
 from tests import oracle
 from tests.instances import KINDS, PATTERNS, matrix

@@ -1,4 +1,4 @@
-"""Whether a search may look at the coarse saliency instead of the true one."""
+"""Whether a search may look at the coarse saliency instead of the true one, and how coarse that may be."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -7,21 +7,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from permsolve.kernels.coarse import coarse
+from permsolve.kernels.exchange import exchange
 from permsolve.problem import Problem
 from permsolve_solvers.moves.state import State
 
 # Most that rounding may move the gain of a swap, in root mean square, in units of the last temperature.
-TOLERANCE = 0.5
-PAIRS = 4096
+TOLERANCE = 0.25
+# Rows of bytes per row of the saliency, tried in turn; with more, bytes would hardly be faster than float32.
+BREADTHS = (1.0, 1.5, 2.0, 3.0)
+MOST_BREADTH = 3.1
+# Losses of more last temperatures than this do not count: such a swap is out of the question, whatever the rounding.
+HOPELESS = 30.0
+# Groups whose swaps with each other tell the error.
+GROUPS = 64
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Picture:
-    """The coarse saliency of a problem and a state on it.
+    """The coarse saliency of a problem.
 
     Attributes
     ----------
-    x : ndarray of uint8, shape (columns with padding, rows padded)
+    x : ndarray of uint8, shape (columns with padding, rows of bytes)
         The coarse saliency.
     unit : float
         What one level is worth.
@@ -31,18 +38,27 @@ class Picture:
     unit: float
 
     @classmethod
-    def of(cls, problem: Problem, fine: State, cold: float) -> Self | None:
-        """The picture of a problem, or None where it would blur what matters at the last temperature, ``cold``.
+    def of(cls, problem: Problem, state: State, cold: float) -> Self | None:
+        """The coarsest picture that does not blur what matters at the last temperature, ``cold``.
 
-        ``fine`` is a state on the true saliency, of all groups or some, by whose swaps that is judged.
+        ``state`` is on the true saliency, of all groups or some, whose swaps the picture has to get right. None where
+        that takes too many bytes.
         """
-        x, unit = coarse(problem.working, problem.columns, problem.pattern)
-        part = x if fine.x.shape[0] == x.shape[0] else x[fine.names]
-        state = State.of(part, fine.groups, fine.n, fine.real)
-        i, j = np.random.default_rng(0).integers(fine.real, size=(2, PAIRS))
-        other = fine.where[i] != fine.where[j]
-        i, j = i[other], j[other]
-        error = (fine.e[i, j] + fine.e[j, i]) - unit * (state.e[i, j] + state.e[j, i])
-        if i.size == 0 or float(np.sqrt(np.mean(np.square(error)))) > TOLERANCE * cold:
-            return None
-        return cls(x, unit)
+        groups = state.groups[np.random.default_rng(0).permutation(state.groups.shape[0])[:GROUPS]]
+        count, m = groups.shape
+        members = np.column_stack([np.repeat(np.arange(count), m), np.tile(np.arange(m), count)])
+        columns = groups.ravel()
+        apart = members[:, None, 0] != members[None, :, 0]
+        entries = state.e[np.ix_(columns, columns)]
+        true = (entries + entries.T).astype(np.float64)
+        near = apart & (true >= -HOPELESS * cold)
+        for breadth in BREADTHS:
+            x, unit = coarse(problem.working, problem.columns, problem.pattern, breadth)
+            if x.shape[1] > MOST_BREADTH * problem.rows:  # padding of very few rows
+                break
+            named = state.named(groups)
+            exchange(x, named, members, state.n, named.ravel(), 0, entries, np.arange(len(columns)))
+            error = (unit * (entries + entries.T) - true)[near]
+            if error.size and float(np.sqrt(np.mean(np.square(error)))) <= TOLERANCE * cold:
+                return cls(x, unit)
+        return None

@@ -38,7 +38,7 @@ MOST_LOOKS = 100
 # Rounds of assignment moves, per column of a group, that make the first local optimum.
 DESCENT_ROUNDS = 4
 # A warm start begins where its mobility is this: hotter, it would forget what it knows (measured).
-WARM_MOBILITY = 0.001
+WARM_MOBILITY = 0.0001
 # A temperature this much below the spread of gains accepts gains only; work to reach a local optimum with it.
 FROZEN = 1e4
 DESCENT_WORK = 1e9

@@ -16,12 +16,16 @@ TINY_WORK = 5e7
 MATCHING_COLUMNS = 1024
 # Maxima-and-additions per second of one core, roughly.
 SPEED = 2e10
-# The same of a swap, beside its exchange rows, per column.
-SWAP_WORK = 1500
-# Swaps per column for which there must be time to anneal swap by swap, at 128 groups, and with what power of the number
-# of groups they grow: redistributing a column of every group at once wins below (measured).
-SWAPS = 10.0
-SWAPS_POWER = 3.0
+# The same on the coarse saliency, and what a swap takes beside its exchange rows, in seconds per column.
+COARSE_SPEED = 1.2e11
+SWAP_OVERHEAD = 4e-8
+# Most columns that are annealed together.
+SWAP_BLOCK = 1024
+# What annealing does before its first swap, in exchange matrices; swaps per column for which there must then be time,
+# up to so many groups, in proportion beyond: redistributing a column of every group at once wins below (measured).
+START = 1.5
+SWAPS = 20.0
+SWAPS_GROUPS = 512
 # Up to so many rows perturbation does better than that (measured).
 FEW_ROWS = 32
 # A proof is worth trying when the time left allows so many passes over all groups, and they fit into memory or stream.
@@ -83,9 +87,10 @@ class Auto:
         width = problem.columns + problem.padding
         if not run.timed:
             return "annealing"
-        swap = width * (2 * problem.pattern.m * problem.rows + SWAP_WORK) / SPEED
-        needed = SWAPS * max(1.0, problem.group_count / 128) ** SWAPS_POWER
-        if run.remaining >= needed * width * swap:
+        block = min(width, SWAP_BLOCK)
+        swap = block * (2 * (problem.pattern.m - 1) * problem.rows / COARSE_SPEED + SWAP_OVERHEAD)
+        swaps = SWAPS * max(1.0, problem.group_count / SWAPS_GROUPS) * width
+        if run.remaining >= START * width**2 * problem.rows / SPEED + swaps * swap / run.workers:
             return "annealing"
         return "assignment" if problem.rows > FEW_ROWS else "local-search"
 
