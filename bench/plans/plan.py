@@ -9,7 +9,7 @@ from bench.plans.task import KERNEL, Task
 from permsolve import available_solvers
 
 # What the micro-benchmark of a plan measures.
-KERNEL_SHAPES = ("128x64", "512x512", "1024x1024", "512x512+4:8")
+KERNEL_SHAPES = ("uniform-128x64@1", "uniform-512x512@1", "uniform-1024x1024@1", "uniform-512x512@1+4:8")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,14 @@
-"""Speed of the kernels beside the machine's own limit: ``python -m bench.micro``."""
+"""Speed of the kernels, to be held beside the machine's own limit."""
 
 import time
 from collections.abc import Callable
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-from bench.micro.arithmetic_limit import arithmetic_limit
-from permsolve import Problem
+from permsolve import Pattern, Problem
 from permsolve.kernels.exchange import exchange
 from permsolve.permutation import to_groups
 
-SIZES = ((128, 64), (256, 256), (512, 512), (1024, 1024), (1024, 128))
-PATTERNS = ("2:4", "1:2", "4:8")
 REPEATS = 7
 
 
@@ -28,7 +23,7 @@ def _best(run: Callable[[], object]) -> float:
     return min(times)
 
 
-def exchange_speed(rows: int, columns: int, pattern: str) -> float:
+def exchange_speed(rows: int, columns: int, pattern: Pattern | str) -> float:
     """Maxima-and-additions per second of the full exchange matrix, in one thread."""
     problem = Problem(np.random.default_rng(0).random((rows, columns), dtype=np.float32), pattern)
     groups = to_groups(np.arange(columns), problem.pattern)
@@ -40,22 +35,3 @@ def exchange_speed(rows: int, columns: int, pattern: str) -> float:
         lambda: exchange(problem.working, groups, members, problem.pattern.n, order, 0, out, groups.ravel())
     )
     return columns * columns * rows / seconds
-
-
-def main() -> None:
-    """Print the table."""
-    limit = arithmetic_limit()
-    table = Table(title="exchange matrix, one core, 10^9 maxima-and-additions per second")
-    for heading in ("rows x columns", "pattern", "speed", "share of the limit"):
-        table.add_column(heading, justify="right")
-    for rows, columns in SIZES:
-        for pattern in PATTERNS:
-            speed = exchange_speed(rows, columns, pattern)
-            table.add_row(f"{rows} x {columns}", pattern, f"{speed / 1e9:.1f}", f"{100 * speed / limit:.0f} %")
-    table.add_section()
-    table.add_row("in registers", "-", f"{limit / 1e9:.1f}", "100 %")
-    Console().print(table)
-
-
-if __name__ == "__main__":
-    main()
