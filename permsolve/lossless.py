@@ -171,7 +171,7 @@ def lossless_sparsity(
     matrix = as_matrix(as_weight(weight))
     size = matrix.size
     ranks = _ranks(matrix)
-    zeros = size - np.count_nonzero(matrix)
+    zeros = size - int(np.count_nonzero(matrix))
     best = np.arange(matrix.shape[1])
     reached = given = max(zeros, _zeros_needed(ranks, best, parsed))
     proven = failed = max(zeros, _zeros_needed_by_rows(ranks, parsed))
@@ -189,9 +189,7 @@ def lossless_sparsity(
         nonzeros = size - count
         impossible = result.bound < nonzeros - 0.5  # whole numbers: a bound below them rules them out
         trials.append(
-            LosslessTrial(
-                count / size, result.value / nonzeros if nonzeros else 1.0, impossible, result.runtime
-            )
+            LosslessTrial(count / size, result.value / nonzeros if nonzeros else 1.0, impossible, result.runtime)
         )
         needed = max(zeros, _zeros_needed(ranks, result.permutation, parsed))
         if needed < reached:

@@ -61,7 +61,9 @@ def improved(entries: Mapping[str, Entry], rows: Iterable[Row]) -> dict[str, Ent
         known = better.get(name)
         ahead = known is None or found.value > known.value * (1.0 + TOLERANCE)
         if known is not None and ahead and known.proven:
-            raise WrongEntryError(f"{name}: {found.solver} keeps {found.value!r}, more than the optimum {known.value!r}")
+            raise WrongEntryError(
+                f"{name}: {found.solver} keeps {found.value!r}, more than the optimum {known.value!r}"
+            )
         if found.proven and known is not None and not ahead and found.value < known.value * (1.0 - TOLERANCE):
             raise WrongEntryError(f"{name}: {found.solver} calls {found.value!r} optimal, {known.value!r} is known")
         proves = known is not None and found.proven and not known.proven

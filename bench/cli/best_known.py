@@ -39,7 +39,9 @@ def best_known(
         if prove is not None:
             claimed = [name for name, entry in known.items() if entry.proven]
             open_ones = [name for name in claimed if not prove_entry(name, known[name], prove)]
-            console.print(f"{len(claimed) - len(open_ones)} of {len(claimed)} proven ones proven again in {prove:g} s each")
+            console.print(
+                f"{len(claimed) - len(open_ones)} of {len(claimed)} proven ones proven again in {prove:g} s each"
+            )
             for name in open_ones:
                 console.print(f"not proven again: {name}")
     if show:

@@ -16,10 +16,13 @@ Cache = Annotated[
 ]
 Files = Annotated[
     list[Path] | None,
-    typer.Option("--file", "--safetensors", help="Your own .npy, .npz or .safetensors; repeatable.", show_default=False),
+    typer.Option(
+        "--file", "--safetensors", help="Your own .npy, .npz or .safetensors; repeatable.", show_default=False
+    ),
 ]
 PatternText = Annotated[
-    str | None, typer.Option("--pattern", help="N:M, for names that do not say it (2:4 by default).", show_default=False)
+    str | None,
+    typer.Option("--pattern", help="N:M, for names that do not say it (2:4 by default).", show_default=False),
 ]
 
 

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench.cli.failing import INTERRUPTED, failing
 from bench.cli.parameters import Cache, Files, PatternText, named_instances, share_cache
 from bench.peers import APEX_VARIABLE, PEERS
-from bench.plans import PLANS, SOLVE, Settings, Task, get_plan
+from bench.plans import PLANS, SOLVE, Settings, get_plan
 from bench.runner import Journal, Row, is_error, open_executor, run_tasks, unfinished
 from bench.runner.executors import KINDS
 from bench.runner.machine import machine, revision
@@ -34,12 +34,16 @@ def run(
     plan: Annotated[str, typer.Argument(help=f"{', '.join(PLANS)}: see `python -m bench plans`.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Rows are appended to this file; runs/PLAN.jsonl by default.", show_default=False),
+        typer.Option(
+            "--out", "-o", help="Rows are appended to this file; runs/PLAN.jsonl by default.", show_default=False
+        ),
     ] = None,
     executor: Annotated[str, typer.Option(help=f"Where tasks run: {KINDS}.")] = "thread",
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, help="Tasks at a time. Without it: as many as the cores have room for.", show_default=False),
+        typer.Option(
+            min=1, help="Tasks at a time. Without it: as many as the cores have room for.", show_default=False
+        ),
     ] = None,
     instance: Annotated[
         list[str] | None, typer.Option(help="Instances or sets instead of the plan's; repeatable.", show_default=False)
@@ -64,7 +68,9 @@ def run(
     workers: Annotated[int | None, typer.Option(min=1, help="Threads of each solver.", show_default=False)] = None,
     pattern: PatternText = None,
     cache: Cache = None,
-    full: Annotated[bool, typer.Option("--full", help="The whole grid of the plan, where it is a part of one.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="The whole grid of the plan, where it is a part of one.")
+    ] = False,
     retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Run again what ended in an error.")] = False,
 ) -> None:
     """Run a plan; start it again after a kill or Ctrl-C and it goes on where it was.
@@ -92,7 +98,9 @@ def run(
         tasks = [replace(task, target=added.get(task.solver, "")) for task in chosen.tasks(settings)]
         tasks = [task for task in tasks if not only or any(fnmatch(task.instance, glob) for glob in only)]
         if not tasks:
-            raise InvalidOptionError(f"nothing is left of the plan {plan}: no instance is like {' or '.join(only or [])}")
+            raise InvalidOptionError(
+                f"nothing is left of the plan {plan}: no instance is like {' or '.join(only or [])}"
+            )
         at_a_time = jobs or max(1, int(machine()["cores"]) // max(task.workers for task in tasks))
         target = out or RUNS / f"{plan}.jsonl"
         with Journal(target) as journal, open_executor(executor, at_a_time) as (pool, running):

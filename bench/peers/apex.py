@@ -5,8 +5,8 @@ PERMSOLVE_APEX; on a dask cluster the variable must be set where the workers are
 loaded, under a name of its own, so that neither apex itself nor CUDA need to be installed. Its two entry points are
 called as its documentation says::
 
-    exhaustive_search.Exhaustive_Search(matrix, stripe_group_size=8, escape_attempts=100) -> matrix, seconds, permutation
-    channel_swap.Channel_Swap(matrix, escape_attempts=100) -> matrix, seconds, permutation
+    matrix, seconds, permutation = exhaustive_search.Exhaustive_Search(matrix, stripe_group_size, escape_attempts)
+    matrix, seconds, permutation = channel_swap.Channel_Swap(matrix, escape_attempts)
 
 They know 2:4 only, and magnitudes only; have no time limit of their own, so that the runner ends them when they
 overrun; draw from numpy's global generator, which is seeded here; print, and write a cache into the current folder,
@@ -92,7 +92,7 @@ def _sandbox(problem: Problem, seed: int) -> Iterator[NDArray[Any]]:
     """The matrix to search, in a folder that is thrown away, printing nothing."""
     if problem.pattern != Pattern(2, 4) or problem.padding:
         raise UnsupportedProblemError(
-            f"Apex searches 2:4 with columns in multiples of 4 only, got {problem.pattern} and {problem.columns} columns"
+            f"Apex searches 2:4 with columns in multiples of 4 only: not {problem.pattern}, {problem.columns} columns"
         )
     np.random.seed(seed % 2**32)  # noqa: NPY002  (the generator that Apex draws from)
     before = Path.cwd()

@@ -81,9 +81,7 @@ def to_html(title: str, sections: Sequence[Section]) -> str:
 def _block(block: str | Table | Figure) -> str:
     if isinstance(block, Table):
         head = "".join(f"<th>{_inline(cell)}</th>" for cell in block.headings)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{_inline(cell)}</td>" for cell in row) + "</tr>\n" for row in block.rows
-        )
+        rows = "".join("<tr>" + "".join(f"<td>{_inline(cell)}</td>" for cell in row) + "</tr>\n" for row in block.rows)
         return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>"
     if isinstance(block, Figure):
         data = base64.b64encode(block.path.read_bytes()).decode()

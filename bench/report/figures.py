@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from bench.report.scores import value_at
 from bench.report.statistics import NEAR, Scaling, effort, loss_ratios, time_ratios
@@ -81,13 +82,16 @@ def profiles(frame: pd.DataFrame, labels: Sequence[str], path: Path) -> bool:
     figure, (quality, speed) = _subplots(1, 2, (11.0, 4.6))
     look = styles(labels)
     for axes, table in ((quality, loss_ratios(frame)), (speed, time_ratios(frame))):
+        ratios = table.to_numpy()
+        finite = ratios[np.isfinite(ratios)]
+        right = max(1.1, float(finite.max()) if finite.size else 1.1) * 1.02
         for label in labels:
             if label in table.columns and len(table):
-                axes.ecdf(table[label].to_numpy(), label=label, lw=1.5, **look[label])
-        finite = table.to_numpy()
-        finite = finite[np.isfinite(finite)]
+                # What is infinite counts, and lies outside of the picture: an infinite point would end the line.
+                axes.ecdf(np.minimum(table[label].to_numpy(), 2.0 * right), label=label, lw=1.5, **look[label])
         axes.set_xscale("log", base=2)
-        axes.set(xlim=(1.0, max(1.05, float(finite.max()) if finite.size else 1.05)), ylim=(0.0, 1.02))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda ratio, place: f"{ratio:.3g}"))
+        axes.set(xlim=(right**-0.02, right), ylim=(0.0, 1.02))
         axes.grid(alpha=0.25)
     quality.set(xlabel="lost magnitude, times the least lost by any", ylabel="share of runs", title="quality")
     speed.set(xlabel=f"time to {100 * NEAR:.0f} % of the best known gain, times the fastest", title="speed")
@@ -138,7 +142,13 @@ def scaling(frame: pd.DataFrame, fits: Mapping[str, Scaling], path: Path) -> boo
         power = fit.columns_exponent + fit.rows_exponent
         axes.plot(table.index, table.to_numpy(), "o", ms=4, color=look[label]["color"])
         line = fit.factor * columns**power
-        axes.plot(columns, line, lw=1.3, **look[label], label=f"{label}: C^{fit.columns_exponent:.1f} R^{fit.rows_exponent:.1f}")
+        axes.plot(
+            columns,
+            line,
+            lw=1.3,
+            **look[label],
+            label=f"{label}: C^{fit.columns_exponent:.1f} R^{fit.rows_exponent:.1f}",
+        )
     axes.set(xscale="log", yscale="log", xlabel="columns = rows", ylabel="seconds")
     axes.grid(alpha=0.25, which="both")
     _legend(figure, [axes])

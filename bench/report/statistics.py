@@ -48,12 +48,14 @@ def paired_difference(frame: pd.DataFrame, label: str, reference: str) -> Differ
 def loss_ratios(frame: pd.DataFrame) -> pd.DataFrame:
     """Dolan-More ratios of quality: what is lost against the row bound, over the least that any solver lost.
 
-    One line for each instance and seed, one column for each solver; infinite where there is no result.
+    One line for each instance and seed, one column for each solver; infinite where there is no result, and where
+    something was lost although the row bound can be reached.
     """
     lost = (frame["row_bound"] - frame["value"]).clip(lower=0.0)
     least = (frame["row_bound"] - frame["best"]).clip(lower=0.0)
     level = EQUAL * frame["row_bound"]
-    ratios = np.where(lost <= least + level, 1.0, lost / np.maximum(least, level))
+    with np.errstate(divide="ignore"):
+        ratios = np.where(lost <= least + level, 1.0, lost / least.where(least > level, 0.0).to_numpy())
     return _pivoted(frame, np.where(frame["value"].isna(), np.inf, ratios))
 
 
@@ -69,13 +71,15 @@ def time_ratios(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _near(row: dict[str, Any]) -> float:
-    return row["baseline"] + NEAR * (row["best"] - row["baseline"]) - EQUAL * row["best"]
+    return float(row["baseline"] + NEAR * (row["best"] - row["baseline"]) - EQUAL * row["best"])
 
 
 def _pivoted(frame: pd.DataFrame, values: NDArray[np.float64]) -> pd.DataFrame:
-    return frame.assign(ratio=values).pivot_table(
-        index=["instance", "seed"], columns="label", values="ratio", aggfunc="min"
-    ).fillna(np.inf)
+    return (
+        frame.assign(ratio=values)
+        .pivot_table(index=["instance", "seed"], columns="label", values="ratio", aggfunc="min")
+        .fillna(np.inf)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 
@@ -40,9 +42,12 @@ def write(runs: Sequence[Path], folder: Path) -> Path:
     page = folder / "report.html"
     texts = {folder / "report.md": to_markdown(sections), page: to_html("permsolve: solver comparison", sections)}
     for path, text in texts.items():
-        data = text.encode()
-        atomic_write(path, lambda stream, data=data: stream.write(data))
+        atomic_write(path, partial(_put, text.encode()))
     return page
+
+
+def _put(data: bytes, stream: IO[bytes]) -> None:
+    stream.write(data)
 
 
 def _about(headers: Sequence[Row], frame: pd.DataFrame) -> str:
@@ -115,7 +120,9 @@ def _lossless(frame: pd.DataFrame, labels: Sequence[str], folder: Path) -> list[
     parts = frame["instance"].str.extract(r"^(?P<stem>[^~]+)~(?P<percent>[\d.]+)(?P<pattern>.*)$")
     lost = 1.0 - frame["value"] / frame["total"]
     study = frame.assign(
-        stem=parts["stem"] + parts["pattern"], percent=parts["percent"].astype(float), lost=lost.where(lost > EQUAL, 0.0)
+        stem=parts["stem"] + parts["pattern"],
+        percent=parts["percent"].astype(float),
+        lost=lost.where(lost > EQUAL, 0.0),
     )
     shown = [label for label in labels if label in set(study["label"])]
     figures.lossless(study, shown, folder / "lossless.png")

@@ -29,7 +29,9 @@ def _cpu() -> str:
     if info.is_file():
         lines = info.read_text().splitlines()
         facts = {key.strip(): value.strip() for key, colon, value in (line.partition(":") for line in lines) if colon}
-        family = f" family {facts['cpu family']} model {facts['model']}" if {"cpu family", "model"} <= facts.keys() else ""
+        family = (
+            f" family {facts['cpu family']} model {facts['model']}" if {"cpu family", "model"} <= facts.keys() else ""
+        )
         return facts.get("model name", platform.processor()) + family
     return platform.processor() or platform.machine()
 

@@ -58,7 +58,9 @@ def thinned(trace: Sequence[TracePoint]) -> list[list[float]]:
         times = np.array([point.time for point in chosen])
         kept = {0, len(chosen) - 1, *(np.searchsorted(times, marks, side="right") - 1).clip(0).tolist()}
         chosen = [chosen[place] for place in sorted(kept)]
-    return [[float(f"{point.time:.4g}"), float(f"{point.value:.10g}"), float(f"{point.bound:.10g}")] for point in chosen]
+    return [
+        [float(f"{point.time:.4g}"), float(f"{point.value:.10g}"), float(f"{point.bound:.10g}")] for point in chosen
+    ]
 
 
 def pack_permutation(permutation: ArrayLike) -> str:

@@ -52,13 +52,11 @@ def run_tasks(
             held: list[Task] = []
             while waiting and len(running) <= jobs:
                 task = waiting.popleft()
-                if not isinstance(task.time_limit, Share):
-                    settled = task
-                elif any(task.time_limit.of == other.key for other in (*running.values(), *waiting)):
+                share = task.time_limit if isinstance(task.time_limit, Share) else None
+                if share and any(share.of == other.key for other in (*running.values(), *waiting)):
                     held.append(task)
                     continue
-                else:
-                    settled = _settled(task, task.time_limit, journal)
+                settled = _settled(task, share, journal) if share else task
                 if isinstance(settled, Task):
                     running[executor.submit(measure_apart, settled.to_dict(), verify_work)] = task
                 else:

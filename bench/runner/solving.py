@@ -3,6 +3,7 @@
 import gc
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -104,8 +105,7 @@ def _warm_up(solver: str, options: tuple[str, ...], dtype: str, pattern: Pattern
     """Run a solver for a moment on a tiny problem, once in a process; the seconds that it took."""
     start = time.perf_counter()
     matrix = np.random.default_rng(0).random((16, 4 * pattern.m)).astype(dtype)
-    try:
+    # When it refuses the tiny problem, what it does to the real one is what the row will say.
+    with suppress(PermsolveError):
         solve(Problem(matrix, pattern), solver, time_limit=WARM_UP_SECONDS)
-    except PermsolveError:
-        pass  # it refuses the tiny problem: what it does to the real one is what the row will say
     return time.perf_counter() - start

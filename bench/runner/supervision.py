@@ -41,7 +41,7 @@ class _Child:
     """A running :mod:`bench.runner.child`."""
 
     def __init__(self) -> None:
-        self._errors: IO[bytes] = tempfile.TemporaryFile()
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by _end)
         # The whole path: an interpreter started with -m knows only its own folder.
         paths = os.pathsep.join(path for path in sys.path if path)
         self._process = subprocess.Popen(
