@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from permsolve import Pattern, Problem
 from permsolve.kernels.exchange import exchange
@@ -23,15 +25,17 @@ def _best(run: Callable[[], object]) -> float:
     return min(times)
 
 
+def exchange_inputs(problem: Problem) -> tuple[tuple[Any, ...], NDArray[np.float32]]:
+    """Arguments of the exchange kernel for the whole matrix in the given order, and the array that it fills."""
+    columns, m = problem.padded.shape[0], problem.pattern.m
+    groups = to_groups(np.arange(problem.columns), problem.pattern)
+    members = np.column_stack([np.repeat(np.arange(len(groups)), m), np.tile(np.arange(m), len(groups))])
+    out = np.empty((columns, columns), np.float32)
+    order = np.arange(columns)
+    return (problem.working, groups, members, problem.pattern.n, order, 0, out, groups.ravel()), out
+
+
 def exchange_speed(rows: int, columns: int, pattern: Pattern | str) -> float:
     """Maxima-and-additions per second of the full exchange matrix, in one thread."""
-    problem = Problem(np.random.default_rng(0).random((rows, columns), dtype=np.float32), pattern)
-    groups = to_groups(np.arange(columns), problem.pattern)
-    m = problem.pattern.m
-    members = np.column_stack([np.repeat(np.arange(len(groups)), m), np.tile(np.arange(m), len(groups))])
-    order = np.arange(columns)
-    out = np.empty((columns, columns), np.float32)
-    seconds = _best(
-        lambda: exchange(problem.working, groups, members, problem.pattern.n, order, 0, out, groups.ravel())
-    )
-    return columns * columns * rows / seconds
+    arguments, _ = exchange_inputs(Problem(np.random.default_rng(0).random((rows, columns), dtype=np.float32), pattern))
+    return columns * columns * rows / _best(lambda: exchange(*arguments))

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from bench.plans.budgets import by_columns
 from bench.plans.plan import Grid, Settings
 from bench.plans.task import Task
+from permsolve import available_solvers
 
 SIZES = tuple(f"uniform-{rows}x{size}@1" for size in (32, 64, 128, 256) for rows in (size, 2 * size))
-SQUARES = ("uniform-512x512@1", "uniform-1024x1024@1", "uniform-2048x2048@1")
+SQUARES = tuple(f"uniform-{size}x{size}@1" for size in (256, 512, 1024, 2048))
+SQUARE_SECONDS = 60.0
 # Of those that can do something with a minute at these sizes.
 SQUARE_SOLVERS = ("assignment", "auto", "local-search", "stripe-groups")
 
@@ -18,7 +20,7 @@ def _samples(count: int) -> tuple[str, ...]:
 
 
 def tasks(settings: Settings) -> Iterator[Task]:
-    """Samples with one seed of the solver each (the matrices differ), sizes with two, large squares with one.
+    """Samples with one seed of the solver each (the matrices differ), sizes with two, squares with one and a minute.
 
     ``full``: 25 samples of either shape, five seeds for the sizes, every solver on the squares too.
     """
@@ -27,5 +29,5 @@ def tasks(settings: Settings) -> Iterator[Task]:
     if settings.instances:
         return
     yield from Grid(SIZES, by_columns, seeds=5 if settings.full else 2).tasks(settings)
-    squares = Grid(SQUARES, by_columns) if settings.full else Grid(SQUARES, by_columns, SQUARE_SOLVERS)
-    yield from squares.tasks(settings)
+    solvers = available_solvers() if settings.full else SQUARE_SOLVERS
+    yield from Grid(SQUARES, lambda instance: SQUARE_SECONDS, solvers).tasks(settings)

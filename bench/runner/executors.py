@@ -14,6 +14,8 @@ from permsolve.errors import InvalidOptionError
 KINDS = "process, thread or dask://HOST:PORT"
 # A dask task whose worker dies is run again on another one this many times.
 RETRIES = 3
+# Seconds that a scheduler has to answer.
+DASK_TIMEOUT = 10.0
 
 
 @contextmanager
@@ -73,7 +75,7 @@ def _dask(address: str) -> Iterator[tuple[Executor, int]]:
     except ModuleNotFoundError as error:
         raise InvalidOptionError(f"{error.name} is needed for dask://: pip install -e '.[bench]'") from error
     try:
-        client: Any = Client(address, timeout=10)
+        client: Any = Client(address, timeout=DASK_TIMEOUT)
     except OSError as error:
         raise InvalidOptionError(f"dask://{address}: no scheduler answers there ({error})") from error
     with client:

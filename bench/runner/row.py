@@ -1,6 +1,7 @@
 """What a row is: one finished measurement, as plain JSON values."""
 
 import base64
+import binascii
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -77,10 +78,13 @@ def unpack_permutation(text: str, columns: int) -> NDArray[np.int64]:
     ValueError
         When the text is something else.
     """
-    data = base64.b64decode(text, validate=True)
     kind = _SHORT if columns <= 1 << 15 else _LONG
+    try:
+        data = base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"no permutation of {columns} columns: {error}") from error
     if len(data) != columns * kind.itemsize:
-        raise ValueError(f"{len(data)} bytes are no permutation of {columns} columns")
+        raise ValueError(f"no permutation of {columns} columns: {len(data)} bytes")
     return np.frombuffer(data, kind).astype(np.int64)
 
 
