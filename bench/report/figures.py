@@ -110,9 +110,8 @@ def gaps(frame: pd.DataFrame, labels: Sequence[str], path: Path) -> bool:
     figure, (axes,) = _subplots(1, 1, (2.4 + 0.75 * len(table.columns), 1.8 + 0.32 * len(table)))
     shown = table.to_numpy(np.float64)
     highest = max(1.0, float(np.nanmax(shown)) if np.isfinite(shown).any() else 1.0)
-    colours = mpl.colormaps["YlOrRd"].copy()
-    colours.set_bad("#eeeeee")
-    axes.imshow(np.maximum(shown, FLOOR), cmap=colours, norm=LogNorm(FLOOR, highest), aspect="auto")
+    axes.set_facecolor("#eeeeee")  # where there is no result
+    axes.imshow(np.maximum(shown, FLOOR), cmap="YlOrRd", norm=LogNorm(FLOOR, highest), aspect="auto")
     for (row, column), value in np.ndenumerate(shown):
         text = "-" if np.isnan(value) else "0" if value < 0.005 else f"{value:.2f}" if value < 10.0 else f"{value:.1f}"
         axes.text(
