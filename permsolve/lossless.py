@@ -4,7 +4,6 @@ Pool & Yu (NeurIPS 2021, figure 4) set the smallest entries of a matrix to zero,
 permutation is found under which the N:M pattern keeps all the others.
 """
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -109,7 +108,7 @@ def prune_smallest(weight: NDArray[Any], sparsity: float) -> NDArray[Any]:
     """
     if not is_number(sparsity) or not 0.0 <= sparsity <= 1.0:
         raise InvalidOptionError(f"a sparsity is a share from 0 to 1, got {sparsity!r}")
-    pruned = np.array(weight)
+    pruned = np.array(weight, order="C")
     smallest = np.argsort(np.abs(pruned), axis=None, kind="stable")[: round(sparsity * pruned.size)]
     pruned.ravel()[smallest] = 0
     return pruned
@@ -174,11 +173,12 @@ def lossless_sparsity(
     zeros = size - int(np.count_nonzero(matrix))
     best = np.arange(matrix.shape[1])
     reached = given = max(zeros, _zeros_needed(ranks, best, parsed))
-    proven = failed = max(zeros, _zeros_needed_by_rows(ranks, parsed))
+    # What is still to be tried are the numbers of zeros from `low` up to `reached`.
+    proven = low = max(zeros, _zeros_needed_by_rows(ranks, parsed))
     trials: list[LosslessTrial] = []
-    # The first search is for what may well be impossible: its permutation narrows the range at once.
-    count = failed
-    while failed < reached and (reached - failed > tolerance * size or not trials):
+    while low < reached and (reached - low > tolerance * size or not trials):
+        # The first search is for what may well be impossible: its permutation narrows the range at once.
+        count = low + (reached - low) // 2 if trials else low
         result = solve(
             Problem((ranks >= count).astype(np.float32), parsed),
             solver,
@@ -195,11 +195,8 @@ def lossless_sparsity(
         if needed < reached:
             reached, best = needed, np.array(result.permutation)
         if needed > count:
-            failed = max(failed, count + 1 if impossible else count)
-            proven = max(proven, count + 1 if impossible else 0)
-        count = failed + math.ceil((reached - failed) / 2)
-        if count >= reached:
-            break
+            low = count + 1
+            proven = low if impossible else proven
     return LosslessStudy(
         parsed,
         reached / size,

@@ -80,7 +80,7 @@ def test_settings_replace_what_the_plan_says() -> None:
     settings = Settings(
         [get_instance("uniform-8x16@3")], ["greedy"], ["mine"], seeds=2, time_limit=0.5, workers=3, pattern="1:2"
     )
-    tasks = list(get_plan("paper").tasks(settings))
+    tasks = list(get_plan("quick").tasks(settings))
     assert {(task.instance, task.time_limit, task.workers) for task in tasks} == {("uniform-8x16@3", 0.5, 3)}
     assert [(task.solver, task.seed) for task in tasks] == [("greedy", 0), ("greedy", 1), ("mine", 0), ("mine", 1)]
 
@@ -94,6 +94,17 @@ def test_real_compares_at_the_published_searchs_time() -> None:
         assert isinstance(task.time_limit, Share)
         assert (task.time_limit.of, task.time_limit.factor) == (published.key, factor)
     assert tenth.name != same.name
+
+
+def test_paper_runs_the_published_search_at_its_best_too() -> None:
+    """With wider windows and escapes, under another name, unless other solvers are asked for."""
+    tasks = [task for task in get_plan("paper").tasks(Settings()) if task.name != task.solver]
+    assert {task.name for task in tasks} == {"stripe-groups, best"}
+    windows = {task.instance: task.options["window"] for task in tasks}
+    assert (windows["uniform-256x256@1"], windows["uniform-512x512@1"]) == (3, 2)
+    assert all(
+        task.solver == "auto" for task in get_plan("paper").tasks(Settings(solvers=["auto"])) if task.kind == SOLVE
+    )
 
 
 def test_own_needs_instances(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from bench.cli import app
 from bench.plans import Task
 from bench.report.document import Figure, Section, Table, to_html, to_markdown
-from bench.report.headline import BEGIN, END, README, headline_table, with_table
+from bench.report.headline import BASELINE, BEGIN, END, README, headline_table, with_table
 from bench.runner.row import base_row
 from permsolve.errors import FileFormatError
 
@@ -60,9 +60,9 @@ def test_headline_table(tmp_path: Path) -> None:
         _row("uniform-128x64@1", "auto", 39.2594, 5.0, "OPTIMAL"),
         *(_row("uniform-256x256@1", "auto", value) for value in (30.0, 32.0, 31.0)),
         _row("uniform-256x256@1", "auto", 99.0, time_limit=1.0),
-        _row("uniform-256x256@1", "stripe-groups", 28.0, time_limit=20.0),
+        _row("uniform-256x256@1", BASELINE, 28.0, time_limit=20.0),
         *(_row(f"uniform-64x128@{seed}", "auto", 50.0 + seed) for seed in range(5)),
-        *(_row(f"uniform-64x128@{seed}", "stripe-groups", 40.0) for seed in range(4)),
+        *(_row(f"uniform-64x128@{seed}", BASELINE, 40.0) for seed in range(4)),
     ]
     _write(tmp_path, rows)
     cells = [line[2:] for line in headline_table(tmp_path).rows]
