@@ -12,7 +12,7 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
         plan.name: plan
         for plan in (
             Plan("quick", "every solver on small instances of each kind, under 3 minutes on 2 cores", quick.tasks),
-            Plan("paper", "the published grid and large squares, about 40 minutes on 2 cores", paper.tasks),
+            Plan("paper", "the published grid and large squares, about 35 minutes on 2 cores", paper.tasks),
             Plan("real", "auto against the published search on trained networks", real.tasks),
             Plan("large", "shapes of language models, about an hour on 2 cores", large.tasks),
             Plan("exact", "proofs of optimality, about half an hour on 2 cores", exact.tasks, verify_work=2 * 10**9),

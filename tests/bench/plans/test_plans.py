@@ -54,7 +54,7 @@ def test_budgets_of_the_timed_plans() -> None:
 
     assert minutes("quick") < 3.0
     # Grows with the number of registered solvers.
-    assert minutes("paper") < 3.0 * len(available_solvers())
+    assert minutes("paper") < 3.5 * len(available_solvers())
 
 
 def test_key() -> None:
@@ -102,9 +102,8 @@ def test_paper_runs_the_published_search_at_its_best_too() -> None:
     assert {task.name for task in tasks} == {"stripe-groups, best"}
     windows = {task.instance: task.options["window"] for task in tasks}
     assert (windows["uniform-256x256@1"], windows["uniform-512x512@1"]) == (3, 2)
-    assert all(
-        task.solver == "auto" for task in get_plan("paper").tasks(Settings(solvers=["auto"])) if task.kind == SOLVE
-    )
+    others = get_plan("paper").tasks(Settings(solvers=["auto"]))
+    assert {task.solver for task in others if task.kind == SOLVE} == {"auto"}
 
 
 def test_own_needs_instances(tmp_path: Path) -> None:
