@@ -10,6 +10,7 @@ from pathlib import Path
 
 _PROC = Path("/proc/self")
 _REPOSITORY = Path(__file__).parents[2]
+_CODE = ("permsolve", "solvers", "bench/**/*.py", "bench/*.py", "pyproject.toml")
 
 
 @lru_cache(maxsize=1)
@@ -38,12 +39,22 @@ def _cpu() -> str:
 
 @lru_cache(maxsize=1)
 def revision() -> str:
-    """The commit of the code that runs, ``-dirty`` when files differ from it; ``unknown`` outside a checkout."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    """The commit of the code that runs, ``-dirty`` when its files differ from it; ``unknown`` outside a checkout.
+
+    Rows that are being written into the checkout are not code.
+    """
     try:
-        answer = subprocess.run(command, cwd=_REPOSITORY, capture_output=True, text=True, check=True, timeout=20)
+        commit = _git("rev-parse", "--short=12", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", *_CODE)
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(*arguments: str) -> str:
+    answer = subprocess.run(
+        ["git", *arguments], cwd=_REPOSITORY, capture_output=True, text=True, check=True, timeout=20
+    )
     return answer.stdout.strip()
 
 
