@@ -29,7 +29,8 @@ def measurements(rows: Sequence[Row], known: Mapping[str, float] | None = None) 
     Returns
     -------
     DataFrame
-        The fields of the rows, and ``group`` (the instance without its seed), ``failure`` (type of the error, or
+        The fields of the rows, and ``group`` (the instance without its seed; with the
+        time limit, where a solver ran with several), ``failure`` (type of the error, or
         None), ``best`` (best value known of the instance), ``shortfall`` (relative distance to it) and ``points``
         (the same in points of efficacy); NaN where there is no result.
     """
@@ -38,7 +39,13 @@ def measurements(rows: Sequence[Row], known: Mapping[str, float] | None = None) 
         return frame
     for field in ("value", "efficacy", "baseline", "row_bound", "bound", "runtime", "gap", "total", "memory_peak"):
         frame[field] = pd.to_numeric(frame.get(field), errors="coerce")
-    frame["group"] = [group_of(name) for name in frame["instance"]]
+    # What had more time is not averaged with what had less.
+    limits = frame.groupby(["instance", "label"])["time_limit"].transform("nunique")
+    several = set(frame.loc[limits > 1, "instance"])
+    frame["group"] = [
+        group_of(name) + (f", {limit:g} s" if name in several else "")
+        for name, limit in zip(frame["instance"], frame["time_limit"], strict=True)
+    ]
     frame["failure"] = [row["error"]["type"] if is_error(row) else None for row in frame.to_dict("records")]
     best = frame.groupby("instance")["value"].max()
     for name, value in (known or {}).items():

@@ -78,6 +78,13 @@ def test_measurements(rows: list[Row]) -> None:
     assert measurements([]).empty
 
 
+def test_time_limits_are_not_mixed() -> None:
+    """Where a solver ran with several, they are groups of their own."""
+    made = [_row("uniform-8x8@0", "a", 50.0), _row("uniform-8x8@0", "a", 60.0, time_limit=5.0)]
+    frame = measurements([*made, _row("uniform-8x16@0", "a", 50.0)])
+    assert list(frame["group"]) == ["uniform-8x8, 1 s", "uniform-8x8, 5 s", "uniform-8x16"]
+
+
 def test_traces() -> None:
     """What was known when, and when what was known."""
     trace = [[0.1, 1.0, 9.0], [0.5, 2.0, 9.0], [0.9, 3.0, 9.0]]
