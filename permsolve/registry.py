@@ -40,10 +40,39 @@ _BUILT_IN = tuple(
 )
 
 
+# Those of this process only: see register_solver.
+_ADDED: dict[str, EntryPoint] = {}
+
+
+def register_solver(name: str, target: str) -> None:
+    """Make a solver known by name in this process, as an installed package does for all.
+
+    Parameters
+    ----------
+    name : str
+        Name to register.
+    target : str
+        Where its class is, ``"module:Class"``; imported on first use.
+
+    Raises
+    ------
+    InvalidOptionError
+        When the name is taken by another solver, or the target is not written that way.
+    """
+    module, colon, attribute = target.partition(":")
+    if not (module and colon and attribute):
+        raise InvalidOptionError(f"solver {name!r}: write where it is as module:Class, got {target!r}")
+    known = _entry_points().get(name)
+    if known is not None and known.value != target:
+        raise InvalidOptionError(f"a solver called {name!r} is registered already ({known.value}): choose another name")
+    _ADDED[name] = EntryPoint(name, target, GROUP)
+    refresh()
+
+
 @lru_cache(maxsize=1)
 def _entry_points() -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {point.name: point for point in _BUILT_IN}
-    for point in entry_points(group=GROUP):
+    for point in (*_ADDED.values(), *entry_points(group=GROUP)):
         known = found.setdefault(point.name, point)
         if known.value != point.value:
             raise InvalidOptionError(

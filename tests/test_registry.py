@@ -114,3 +114,21 @@ def test_the_same_solver_registered_twice_is_one(install: Install) -> None:
     """A built-in that is also an entry point of an installed distribution."""
     install("fake-twice", "fake_twice", "", greedy="permsolve_solvers.greedy:Greedy")
     assert set(registry.available_solvers()) >= BUILT_IN
+
+
+def test_register_solver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A solver of the user's own is known by name in this process; a name is not taken twice."""
+    monkeypatch.setattr(registry, "_ADDED", {})
+    registry.register_solver("as-it-is", "permsolve_solvers.identity:Identity")
+    registry.register_solver("as-it-is", "permsolve_solvers.identity:Identity")
+    assert "as-it-is" in registry.available_solvers()
+    assert registry.solver_class("as-it-is") is registry.solver_class("identity")
+    with pytest.raises(InvalidOptionError, match="registered already"):
+        registry.register_solver("auto", "permsolve_solvers.identity:Identity")
+    for target in ("nowhere", "module:", ":Class"):
+        with pytest.raises(InvalidOptionError, match="module:Class"):
+            registry.register_solver("mine", target)
+    registry.refresh()
+    monkeypatch.undo()
+    registry.refresh()
+    assert "as-it-is" not in registry.available_solvers()

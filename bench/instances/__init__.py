@@ -3,7 +3,17 @@
 from bench.instances.errors import UnknownInstanceError
 from bench.instances.files import file_instances
 from bench.instances.instance import Instance
-from bench.instances.registry import get_instance
+from bench.instances.pruned import pruned
+from bench.instances.registry import find_instance, get_instance
 from bench.instances.sets import SETS, instance_set
 
-__all__ = ["SETS", "Instance", "UnknownInstanceError", "file_instances", "get_instance", "instance_set"]
+__all__ = [
+    "SETS",
+    "Instance",
+    "UnknownInstanceError",
+    "file_instances",
+    "find_instance",
+    "get_instance",
+    "instance_set",
+    "pruned",
+]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bench.instances.planted import planted, planted_optimum
 from permsolve import Pattern
+from permsolve.lossless import prune_smallest
 
 Generate = Callable[[int, int, int, Pattern], NDArray[Any]]
 
@@ -70,9 +71,7 @@ def scaled(rows: int, columns: int, seed: int, pattern: Pattern) -> NDArray[np.f
 def sparse(rows: int, columns: int, seed: int, pattern: Pattern, *, zeros: float) -> NDArray[np.float32]:
     """Normal entries, of which the smallest of the whole matrix are zeros already, as magnitude pruning leaves it."""
     entries = np.random.default_rng(seed).standard_normal((rows, columns)).astype(np.float32)
-    size = np.abs(entries).ravel()
-    entries.ravel()[np.argsort(size, kind="stable")[: round(zeros * size.size)]] = 0.0
-    return entries
+    return prune_smallest(entries, zeros)
 
 
 def duplicates(rows: int, columns: int, seed: int, pattern: Pattern) -> NDArray[np.float32]:

@@ -54,7 +54,19 @@ def file_instances(
         whole = name if path.suffix.lower() == ".npy" else f"{path.stem}/{name}"
         rows, columns = matrix_shape(infos[name].shape)
         make = partial(_read, path, name)
-        instances.append(Instance(join_pattern(whole, parsed), "file", rows, columns, parsed, make))
+        known = path.stat()
+        instances.append(
+            Instance(
+                join_pattern(whole, parsed),
+                "file",
+                rows,
+                columns,
+                parsed,
+                make,
+                source=str(path.resolve()),
+                stamp=f"{known.st_size}-{known.st_mtime_ns}",
+            )
+        )
     return instances
 
 

@@ -28,6 +28,10 @@ class Instance:
         Returns the weight. It pickles, so that an instance can be sent to another process.
     make_optimum : callable or None
         Returns the greatest value that a permutation can reach, where the way that the weight is made tells it.
+    source : str
+        The user's own file that it is read from; empty for one that can be made from its name.
+    stamp : str
+        Size and date of that file.
     """
 
     name: str
@@ -37,6 +41,8 @@ class Instance:
     pattern: Pattern
     make: Callable[[], NDArray[Any]]
     make_optimum: Callable[[], float] | None = None
+    source: str = ""
+    stamp: str = ""
 
     @property
     def optimum(self) -> float | None:

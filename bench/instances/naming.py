@@ -1,4 +1,4 @@
-"""Names of generated instances: ``FAMILY-ROWSxCOLUMNS@SEED``, and ``+N:M`` at the end of any name."""
+"""Names of generated instances: ``FAMILY-ROWSxCOLUMNS@SEED``, and ``~PERCENT+N:M`` at the end of any name."""
 
 import re
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ DEFAULT_PATTERN = Pattern(2, 4)
 # What numpy's legacy generator takes.
 MAX_SEED = 2**32 - 1
 
+_PERCENT = re.compile(r"\d{1,2}(?:\.\d)?", re.ASCII)
 _GENERATED = re.compile(
     r"(?:(?P<family>[a-z]\w*)-)?(?P<rows>\d{1,7})x(?P<columns>\d{1,7})(?:@(?P<seed>\d{1,10}))?", re.ASCII
 )
@@ -72,6 +73,27 @@ def split_pattern(name: str, pattern: Pattern | str | None) -> tuple[str, Patter
     if given is not None and given != own:
         raise UnknownInstanceError(f"{name} has a pattern of its own: it cannot have {given}")
     return stem, own
+
+
+def split_zeros(stem: str) -> tuple[str, float | None]:
+    """The name without its ``~PERCENT``, and the share of entries to set to zero; None when it says none.
+
+    Raises
+    ------
+    UnknownInstanceError
+        When the percentage is no number below 100.
+    """
+    base, tilde, percent = stem.rpartition("~")
+    if not tilde:
+        return stem, None
+    if _PERCENT.fullmatch(percent) is None:
+        raise UnknownInstanceError(f"{stem}: write the percentage of zeros as a number below 100, for example ~65")
+    return base, float(percent) / 100.0
+
+
+def join_zeros(stem: str, zeros: float) -> str:
+    """The name with its percentage of zeros; the inverse of :func:`split_zeros`."""
+    return f"{stem}~{round(100.0 * zeros, 1):g}"
 
 
 def join_pattern(stem: str, pattern: Pattern) -> str:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from bench.instances.errors import unknown
 from bench.instances.families import FAMILIES
+from bench.instances.files import file_instances
 from bench.instances.instance import Instance
-from bench.instances.naming import Generated, join_pattern, split_pattern
+from bench.instances.naming import Generated, join_pattern, split_pattern, split_zeros
+from bench.instances.pruned import pruned
 from bench.instances.trained import trained_instance, trained_names
 from permsolve import Pattern
 
@@ -18,7 +20,8 @@ def get_instance(name: str, pattern: Pattern | str | None = None, cache: Path | 
     ----------
     name : str
         ``FAMILY-ROWSxCOLUMNS@SEED`` (``uniform`` and seed 1 unless given), ``digits`` or ``NETWORK/LAYER``, each
-        with ``+N:M`` at the end for another pattern than 2:4.
+        with ``~PERCENT`` at the end for that share of the smallest entries set to zero, and ``+N:M`` for another
+        pattern than 2:4.
     pattern : Pattern or str, optional
         The pattern, for a name that does not say it.
     cache : Path, optional
@@ -40,6 +43,9 @@ def get_instance(name: str, pattern: Pattern | str | None = None, cache: Path | 
     'planted-8x16@3+1:2'
     """
     stem, parsed = split_pattern(name, pattern)
+    base, zeros = split_zeros(stem)
+    if zeros is not None:
+        return pruned(get_instance(base, parsed, cache), zeros)
     generated = Generated.parse(stem)
     if generated is None:
         if stem not in trained_names():
@@ -58,3 +64,24 @@ def get_instance(name: str, pattern: Pattern | str | None = None, cache: Path | 
         partial(family.generate, *arguments),
         None if family.optimum is None else partial(family.optimum, *arguments),
     )
+
+
+def find_instance(name: str, file: Path | None = None, cache: Path | None = None) -> Instance:
+    """The instance that has this whole name, from the user's own file when that is where it comes from.
+
+    Raises
+    ------
+    UnknownInstanceError
+        When neither the file nor the generators know the name.
+    FileFormatError, OSError
+        When the file cannot be read.
+    """
+    if file is None:
+        return get_instance(name, None, cache)
+    stem, pattern = split_pattern(name, None)
+    base, zeros = split_zeros(stem)
+    whole = join_pattern(base, pattern)
+    found = {instance.name: instance for instance in file_instances(file, pattern=pattern)}
+    if whole not in found:
+        raise unknown(f"instance in {file}:", whole, found)
+    return found[whole] if zeros is None else pruned(found[whole], zeros)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from bench.instances.errors import UnknownInstanceError, unknown
 from bench.instances.instance import Instance
-from bench.instances.naming import join_pattern
-from bench.train.cache import require
+from bench.instances.naming import join_pattern, split_pattern
+from bench.train.cache import find, require
 from bench.train.catalogue import NETWORKS
 from permsolve import Pattern
 from permsolve.io.safetensors import SafetensorsFile
@@ -46,6 +46,19 @@ def trained_instance(stem: str, pattern: Pattern, cache: Path | None) -> Instanc
     return Instance(name, "trained", rows, columns, pattern, partial(_read_layer, network, layer, cache))
 
 
+def is_at_hand(name: str, cache: Path | None) -> bool:
+    """Whether a trained weight can be read without training: always for ``digits``, else when the cache holds it.
+
+    Raises
+    ------
+    DamagedCacheError
+        When the cache holds the network, but damaged.
+    """
+    folder = cache or os.environ.get(CACHE_VARIABLE)
+    stem, _ = split_pattern(name, None)
+    return stem == DIGITS or (bool(folder) and find(Path(str(folder)), stem.partition("/")[0]) is not None)
+
+
 def _read_digits() -> NDArray[Any]:
     array: NDArray[Any] = np.load(_DIGITS_FILE, allow_pickle=False)
     return array
@@ -55,7 +68,7 @@ def _read_layer(network: str, layer: str, cache: Path | None) -> NDArray[Any]:
     folder = cache or os.environ.get(CACHE_VARIABLE)
     if not folder:
         raise UnknownInstanceError(
-            f"{network}/{layer} comes from a trained network: name the folder given to python -m bench.train --cache, "
+            f"{network}/{layer} comes from a trained network: name the folder given to python -m bench train --cache, "
             f"with --cache or in {CACHE_VARIABLE}"
         )
     return SafetensorsFile(require(Path(folder), network)).read(f"{layer}.weight")

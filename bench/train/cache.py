@@ -123,7 +123,7 @@ def require(cache: Path, network: str) -> Path:
     if find(cache, network) is None:
         raise NotTrainedError(
             f"{cache}: no trained {network}; train it with "
-            f"python -m bench.train --data DATA --cache {cache} --network {network}"
+            f"python -m bench train --data DATA --cache {cache} --network {network}"
         )
     return weights_path(cache, network)
 
@@ -153,4 +153,4 @@ def store(cache: Path, network: str, tensors: Mapping[str, NDArray[Any]], **know
 
 
 def _remedy(network: str) -> str:
-    return f"remove it, or train again with python -m bench.train --network {network} --again"
+    return f"remove it, or train again with python -m bench train --network {network} --again"

@@ -12,6 +12,7 @@ from permsolve.cli.bound import bound
 from permsolve.cli.check import check
 from permsolve.cli.exit_codes import EPILOG, ExitCode
 from permsolve.cli.inspect import inspect
+from permsolve.cli.lossless import lossless
 from permsolve.cli.solve import solve
 from permsolve.cli.solvers import solvers
 from permsolve.cli.streams import discard_stdout, prepare_streams
@@ -48,7 +49,7 @@ def _root(
     """Re-order the columns of weight matrices so that N:M sparsity keeps more of them."""
 
 
-for command in (solve, apply, check, inspect, bound, solvers):
+for command in (solve, apply, check, inspect, bound, lossless, solvers):
     app.command(epilog=EPILOG)(command)
 
 

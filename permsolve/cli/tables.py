@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from permsolve.cli.text import printable
+from permsolve.lossless import LosslessStudy
 from permsolve.result import Result
 
 
@@ -50,4 +51,21 @@ def results_table(results: Mapping[str, Result]) -> Table:
             f"{result.runtime:.1f} s",
             str(result.status),
         )
+    return table
+
+
+def lossless_table(name: str, study: LosslessStudy) -> Table:
+    """What was tried, by sparsity, and what came of it."""
+    table = Table(
+        box=box.SIMPLE,
+        title=f"{name}: {study.pattern} drops no nonzero from {100.0 * study.sparsity:.2f} % zeros on",
+        caption=f"in the given order: from {100.0 * study.given:.2f} % on; below {100.0 * study.lower:.2f} %: proven "
+        f"impossible; between: {study.solver} found nothing, which is no proof",
+    )
+    for heading in ("zeros", "nonzeros kept", "time", ""):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for trial in study.trials:
+        verdict = "lossless" if trial.lossless else "impossible, proven" if trial.impossible else "not found"
+        kept = f"{100.0 * trial.kept:.4f} %"
+        table.add_row(f"{100.0 * trial.sparsity:.2f} %", kept, f"{trial.seconds:.2f} s", verdict)
     return table

@@ -91,7 +91,7 @@ def test_trained_layers_come_from_the_cache(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.delenv(CACHE_VARIABLE, raising=False)
     with pytest.raises(UnknownInstanceError, match=CACHE_VARIABLE):
         get_instance("cifar-conv/conv2").load()
-    with pytest.raises(NotTrainedError, match=r"python -m bench\.train"):
+    with pytest.raises(NotTrainedError, match="python -m bench train"):
         get_instance("cifar-conv/conv2", cache=tmp_path).load()
     weight = np.random.default_rng(0).standard_normal(NETWORKS["cifar-conv"]["conv2"]).astype(np.float32)
     store(

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 pytest.importorskip("torch")
 
 import torch
-import typer
 from torch import nn
 from typer.testing import CliRunner
 
-from bench.train.__main__ import main
+from bench.cli import app
 from bench.train.cache import DamagedCacheError, find, weights_path
 from bench.train.catalogue import NETWORKS
 from bench.train.data.characters import load_characters
@@ -149,19 +148,17 @@ def test_damaged_cache_is_refused_and_replaced_when_told(data: Path, tmp_path: P
 @pytest.mark.usefixtures("small")
 def test_command(data: Path, tmp_path: Path) -> None:
     """The command trains what is asked for, and says in one line what is wrong."""
-    app = typer.Typer()
-    app.command()(main)
     options = ["--cache", str(tmp_path / "cache"), "--network", "fashion-mlp"]
-    answer = CliRunner().invoke(app, ["--data", str(data), *options])
+    answer = CliRunner().invoke(app, ["train", "--data", str(data), *options])
     assert answer.exit_code == 0
     assert "fashion-mlp" in answer.output
     weights_path(tmp_path / "cache", "fashion-mlp").write_bytes(b"broken")
-    assert CliRunner().invoke(app, ["--data", str(data), *options]).exit_code == 2
+    assert CliRunner().invoke(app, ["train", "--data", str(data), *options]).exit_code == 2
     load_data.cache_clear()
-    answer = CliRunner().invoke(app, ["--data", str(tmp_path / "none"), *options, "--again"])
+    answer = CliRunner().invoke(app, ["train", "--data", str(tmp_path / "none"), *options, "--again"])
     assert answer.exit_code == 2
     assert "none" in answer.output
-    assert CliRunner().invoke(app, ["--data", str(data), *options[:2], "--network", "other"]).exit_code == 2
+    assert CliRunner().invoke(app, ["train", "--data", str(data), *options[:2], "--network", "other"]).exit_code == 2
 
 
 def test_reproducible_leaves_torch_as_it_was() -> None:

@@ -4,11 +4,10 @@ The network (64-256-128-10, ReLU) learns scikit-learn's bundled digits; its seco
 weight that ``make solve`` works on. To make ``bench/data/digits_mlp.npy`` again, or to verify the one there::
 
     pip install scikit-learn
-    python -m bench.make_example
-    python -m bench.make_example --check
+    python -m bench example
+    python -m bench example --check
 """
 
-import argparse
 import sys
 import warnings
 from pathlib import Path
@@ -20,7 +19,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
-DEFAULT_PATH = Path(__file__).parent / "data" / "digits_mlp.npy"
+from permsolve.io.writing import atomic_write
+
 HIDDEN = (256, 128)
 LAYER = 1
 SEED = 0
@@ -53,30 +53,23 @@ def train() -> tuple[NDArray[np.float32], float]:
     return weight, float(network.score(unseen, unseen_labels))
 
 
-def main() -> int:
-    """Write the weight, or with ``--check`` compare it with the one that is there."""
-    parser = argparse.ArgumentParser(description="Train the example network and write one of its weights.")
-    parser.add_argument("--out", type=Path, default=DEFAULT_PATH, help="file to write or check (%(default)s)")
-    parser.add_argument("--check", action="store_true", help="compare with the file instead of writing it")
-    arguments = parser.parse_args()
-    if arguments.check and not arguments.out.is_file():
-        parser.error(f"no file {arguments.out} to check")
+def write(path: Path) -> None:
+    """Train the network and write the weight."""
     weight, accuracy = train()
     print(f"trained to {100 * accuracy:.1f} % on unseen digits; weight {weight.shape}, {weight.dtype}")
-    if not arguments.check:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        np.save(arguments.out, weight, allow_pickle=False)
-        print(f"wrote {arguments.out}")
-        return 0
-    held = np.load(arguments.out, allow_pickle=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(path, lambda stream: np.save(stream, weight, allow_pickle=False))
+    print(f"wrote {path}")
+
+
+def agrees(path: Path) -> bool:
+    """Train the network and say whether a file holds the same weight, up to :data:`TOLERANCE`."""
+    held = np.load(path, allow_pickle=False)
+    weight, _ = train()
     if held.shape != weight.shape or held.dtype != weight.dtype:
-        print(f"{arguments.out} holds {held.shape} {held.dtype}: it is not this weight", file=sys.stderr)
-        return 1
+        print(f"{path} holds {held.shape} {held.dtype}: it is not this weight", file=sys.stderr)
+        return False
     difference = float(np.abs(held - weight).max() / np.abs(weight).max())
     verdict = "agrees" if difference <= TOLERANCE else "differs"
-    print(f"{arguments.out} {verdict}: largest difference {difference:.1e} of the largest weight")
-    return 0 if difference <= TOLERANCE else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    print(f"{path} {verdict}: largest difference {difference:.1e} of the largest weight")
+    return difference <= TOLERANCE

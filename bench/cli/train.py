@@ -1,6 +1,5 @@
-"""Train the networks whose weights are benchmark instances: ``python -m bench.train --data FOLDER --cache FOLDER``."""
+"""``python -m bench train``."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +8,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from bench.cli.failing import failing
+from bench.instances.trained import CACHE_VARIABLE
 from bench.train.cache import Manifest
 from bench.train.catalogue import NETWORKS
-from permsolve.errors import PermsolveError
 
 
 def _train(name: str, data: Path, cache: Path, again: bool, progress: Progress) -> Manifest:
@@ -29,10 +29,10 @@ def _train(name: str, data: Path, cache: Path, again: bool, progress: Progress) 
     return manifest
 
 
-def main(
+def train(
     data: Annotated[Path, typer.Option(help="Folder that holds fashion-mnist/, cifar10/ and tinyshakespeare/.")],
     cache: Annotated[
-        Path, typer.Option(envvar="PERMSOLVE_BENCH_CACHE", help="Folder for the trained networks; made when missing.")
+        Path, typer.Option(envvar=CACHE_VARIABLE, help="Folder for the trained networks; made when missing.")
     ],
     network: Annotated[list[str] | None, typer.Option(help=f"May be repeated: {', '.join(NETWORKS)}.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Train even what the cache holds.")] = False,
@@ -44,20 +44,10 @@ def main(
         raise typer.BadParameter(f"no network {unknown[0]!r}: there are {', '.join(NETWORKS)}")
     table = Table("network", "accuracy", "loss", "trained in", "sha256")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    try:
-        with Progress(*columns, TextColumn("{task.fields[loss]}"), console=Console(stderr=True)) as progress:
-            for name in names:
-                known = _train(name, data, cache, again, progress)
-                accuracy, loss = f"{100 * known.accuracy:.1f} %", f"{known.loss:.3f} nats"
-                table.add_row(name, accuracy, loss, f"{known.seconds:.0f} s", known.sha256[:16])
-    except ModuleNotFoundError as error:
-        print(f"{error.name} is needed for training: pip install -e '.[bench]'", file=sys.stderr)
-        raise typer.Exit(3) from error
-    except (PermsolveError, OSError) as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from error
+    progress = Progress(*columns, TextColumn("{task.fields[loss]}"), console=Console(stderr=True))
+    with failing(), progress:
+        for name in names:
+            known = _train(name, data, cache, again, progress)
+            accuracy, loss = f"{100 * known.accuracy:.1f} %", f"{known.loss:.3f} nats"
+            table.add_row(name, accuracy, loss, f"{known.seconds:.0f} s", known.sha256[:16])
     Console().print(table)
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -1,4 +1,4 @@
-"""Draw the README's picture: ``python -m bench.make_picture``."""
+"""The README's picture: ``python -m bench picture``."""
 
 from pathlib import Path
 
@@ -9,11 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from bench.scoreboard import load_instance
+from bench.instances import get_instance
 from permsolve import Problem, Result, solve
 
-EXAMPLE = Path(__file__).parent / "data" / "digits_mlp.npy"
-PICTURE = Path(__file__).parent / "pictures" / "overview.png"
 # Best published result on this instance: NVIDIA's exhaustive search over triples of groups, 0.86 s on a V100.
 PUBLISHED_EFFICACY, PUBLISHED_SECONDS = 36.6, 0.86
 ROWS, GROUPS = 8, 6
@@ -39,12 +37,12 @@ def _curve(axes: Axes, problem: Problem, result: Result, label: str) -> None:
     axes.step(times, values, where="post", label=label, lw=1.8)
 
 
-def main() -> None:
+def draw(example: Path, path: Path) -> None:
     """Solve the examples and write the picture."""
     mpl.rcParams["font.size"] = 9
     figure = plt.figure(figsize=(10.0, 3.9), layout="constrained")
     grid = figure.add_gridspec(2, 2, width_ratios=[1.25, 1.0])
-    weight = np.load(EXAMPLE, allow_pickle=False)[:ROWS, : 4 * GROUPS]
+    weight = np.load(example, allow_pickle=False)[:ROWS, : 4 * GROUPS]
     part = Problem.from_weight(weight, "2:4")
     best = solve(part, "local-search", time_limit=1.0)
     given = solve(part, "identity")
@@ -52,8 +50,8 @@ def main() -> None:
     _excerpt(figure.add_subplot(grid[1, 0]), best.apply(weight), best.apply(best.mask(weight)), "columns re-ordered")
     curves = figure.add_subplot(grid[:, 1])
     instances = {
-        "random 128 x 64": load_instance("128x64@1", "2:4"),
-        "trained layer 128 x 256": load_instance(str(EXAMPLE), "2:4"),
+        "random 128 x 64": get_instance("128x64@1").load(),
+        "trained layer 128 x 256": get_instance("digits").load(),
     }
     for label, problem in instances.items():
         solve(problem, time_limit=0.5)  # compiles
@@ -62,9 +60,5 @@ def main() -> None:
     curves.set(xscale="log", xlabel="seconds on 2 CPU cores", ylabel="efficacy (% of the way to the row bound)")
     curves.grid(alpha=0.3)
     curves.legend(loc="lower right")
-    PICTURE.parent.mkdir(exist_ok=True)
-    figure.savefig(PICTURE, dpi=150)
-
-
-if __name__ == "__main__":
-    main()
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,176 @@
+"""Putting the report together."""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import pandas as pd
+
+from bench.best_known import load
+from bench.plans import KERNEL
+from bench.report import figures, tables
+from bench.report.document import Figure, Section, Table, to_html, to_markdown
+from bench.report.scores import EQUAL, measurements, ranking
+from bench.report.statistics import NEAR, scaling
+from bench.runner import Row, is_error, read_rows, read_runs
+from permsolve.errors import FileFormatError
+from permsolve.io.writing import atomic_write
+
+
+def write(runs: Sequence[Path], folder: Path) -> Path:
+    """See :func:`bench.report.write_report`."""
+    rows = [row for path in runs for row in read_rows(path)]
+    frame = measurements(rows, {name: entry.value for name, entry in load().items()})
+    if frame.empty:
+        raise FileFormatError(f"{', '.join(map(str, runs))}: no rows of any solver: run a plan first")
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = ranking(frame)
+    headers = [header for path in runs for header in read_runs(path)]
+    pruned = frame["instance"].str.contains("~", regex=False)
+    plain, study = frame[~pruned], frame[pruned]
+    sections = [Section("Solver comparison", [_about(headers, frame)], 1)]
+    if len(plain):
+        sections += _comparison(plain, labels, folder)
+    sections += _lossless(study, labels, folder) if len(study) else []
+    sections += _kernels([row for row in rows if row["kind"] == KERNEL and not is_error(row)], folder)
+    failed = tables.failures(frame)
+    if failed is not None:
+        sections.append(Section("What refused or failed", [failed]))
+    sections.append(_how(headers, rows, frame))
+    page = folder / "report.html"
+    texts = {folder / "report.md": to_markdown(sections), page: to_html("permsolve: solver comparison", sections)}
+    for path, text in texts.items():
+        atomic_write(path, partial(_put, text.encode()))
+    return page
+
+
+def _put(data: bytes, stream: IO[bytes]) -> None:
+    stream.write(data)
+
+
+def _about(headers: Sequence[Row], frame: pd.DataFrame) -> str:
+    plans = " and ".join(f"`{plan}`" for plan in dict.fromkeys(header["plan"] for header in headers)) or "unnamed"
+    return (
+        f"Plan {plans}: {frame['label'].nunique()} solvers on {frame['instance'].nunique()} instances, {len(frame)} "
+        "runs. Efficacy is the field's measure (Pool & Yu 2021): 0 is the given order, 100 is every row pruned freely, "
+        "which no permutation reaches in general. The gap to the best known is relative to the kept magnitude. "
+        "Solvers stand in order of their mean gap, a missing result counting as all lost."
+    )
+
+
+def _comparison(frame: pd.DataFrame, labels: Sequence[str], folder: Path) -> list[Section]:
+    solved = frame[frame["value"].notna()]
+    shown = [label for label in labels if label in set(frame["label"])]
+    sections = [Section("All solvers", [tables.summary(frame, shown)])]
+    if figures.gaps(frame, shown, folder / "gaps.png"):
+        caption = "Median points of efficacy below the best known value; a dash where there is no result."
+        sections[0] = Section("All solvers", [*sections[0].blocks, Figure(folder / "gaps.png", caption)])
+    if figures.anytime(solved, shown, folder / "anytime.png"):
+        caption = (
+            "Anytime curves: median points of efficacy below the best known value against time; what is below "
+            f"{figures.FLOOR} is drawn at {figures.FLOOR}. The widest groups of instances."
+        )
+        sections.append(Section("Against time", [Figure(folder / "anytime.png", caption)]))
+    if solved["label"].nunique() > 1:
+        figures.profiles(frame, shown, folder / "profiles.png")
+        caption = (
+            "Performance profiles (Dolan & Moré 2002): the share of runs on which a solver is within a factor of the "
+            f"best; left of the magnitude lost against the row bound, right of the time to {100 * NEAR:.0f} % of the "
+            "best known gain. Runs without a result count as infinitely bad."
+        )
+        sections.append(Section("Performance profiles", [Figure(folder / "profiles.png", caption)]))
+    proven = tables.proofs(frame)
+    if proven is not None:
+        text = (
+            "Counted as optimal only when proven. Each proof was checked in plain numpy; where it was too large to be "
+            "checked as a whole, prices were sampled and the time has a (*)."
+        )
+        sections.append(Section("Proven optima", [text, proven]))
+    fits = {label: fit for label in shown if (fit := scaling(frame, label)) is not None}
+    if fits:
+        text = (
+            "Fitted to the logarithms over uniform matrices at 2:4. A solver that ends by itself is timed to its end; "
+            f"one that goes on until it is stopped, to {100 * NEAR:.0f} % of what it gained in its budget, which "
+            "grows with the size in steps."
+        )
+        blocks: list[str | Table | Figure] = [text, tables.exponents(fits)]
+        if figures.scaling(frame, fits, folder / "scaling.png"):
+            blocks.append(Figure(folder / "scaling.png", "Square matrices: measured, and the fit over all shapes."))
+        sections.append(Section("Scaling", blocks))
+    sections.append(Section("Results by instance", []))
+    sizes = frame.groupby("group")["columns"].max().sort_values(kind="stable")
+    for group in sizes.index:
+        members = frame[frame["group"] == group]
+        sections.append(Section(str(group), [_what(members), tables.finals(members, shown)], 3))
+    return sections
+
+
+def _what(members: pd.DataFrame) -> str:
+    """Which matrices and seeds a table is about."""
+    names = list(dict.fromkeys(members["instance"]))
+    listed = ", ".join(f"`{name}`" for name in names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    limits = ", ".join(f"{limit:g}" for limit in sorted(set(members["time_limit"].dropna()))[:4])
+    seeds = members["seed"].nunique()
+    return f"{listed}; {seeds} seed{'s' if seeds > 1 else ''} of each solver; time limit {limits} s."
+
+
+def _lossless(frame: pd.DataFrame, labels: Sequence[str], folder: Path) -> list[Section]:
+    parts = frame["instance"].str.extract(r"^(?P<stem>[^~]+)~(?P<percent>[\d.]+)(?P<pattern>.*)$")
+    lost = 1.0 - frame["value"] / frame["total"]
+    study = frame.assign(
+        stem=parts["stem"] + parts["pattern"],
+        percent=parts["percent"].astype(float),
+        lost=lost.where(lost > EQUAL, 0.0),
+    )
+    shown = [label for label in labels if label in set(study["label"])]
+    figures.lossless(study, shown, folder / "lossless.png")
+    text = (
+        "How sparse must a matrix be, its smallest entries zero, for a permutation to make it N:M without dropping a "
+        "nonzero (Pool & Yu 2021, figure 4)? The least share of zeros, of those tried, at which a solver lost nothing; "
+        "that it lost something below is no proof that it must."
+    )
+    caption = "Magnitude lost against the share of zeros; 0 is lossless."
+    return [Section("Lossless", [text, tables.lossless(study, shown), Figure(folder / "lossless.png", caption)])]
+
+
+def _kernels(rows: Sequence[Row], folder: Path) -> list[Section]:
+    if not figures.kernels(rows, folder / "kernels.png"):
+        return []
+    text = (
+        "The exchange matrix, on which most searches live, in one thread. The limit is what one core does on vectors "
+        "held in registers, with nothing to load."
+    )
+    caption = "Exchange kernel, share of the machine's limit."
+    return [Section("Kernels", [text, tables.kernels(rows), Figure(folder / "kernels.png", caption)])]
+
+
+def _how(headers: Sequence[Row], rows: Sequence[Row], frame: pd.DataFrame) -> Section:
+    """Rules, machines, revisions, versions and the exact commands."""
+    solved = [row for row in frame.to_dict("records") if not is_error(row)]
+    machines = Counter("; ".join(f"{key} {value}" for key, value in row["machine"].items()) for row in rows)
+    revisions = Counter(row["revision"] for row in rows)
+    versions = Counter(f"{name} {version}" for row in solved for name, version in row["versions"].items())
+    sampled = sum(bool(row["unchecked"]) for row in solved)
+    peak = max((row["memory_peak"] for row in solved), default=0.0)
+    workers = ", ".join(str(count) for count in sorted(set(frame["workers"])))
+    blocks: list[str | Table | Figure] = [
+        "Every solver has the same time on an instance, measured from the moment at which the problem is in memory. "
+        "Compiling and loading kernels is not counted: before the clock starts, each solver runs for a moment on a "
+        "tiny problem of the same type and pattern.",
+        "Every value is computed anew from the weight by code that shares nothing with the solvers, and every result "
+        "is checked by `permsolve.verify` (permutation, value, bound, certificate); a result that does not hold is a "
+        f"failed row. {sampled} of {len(solved)} results have a proof that was sampled instead of checked as a whole.",
+        f"Threads of each solver: {workers}. Largest memory of one measuring process: {peak / 2**20:.0f} MiB.",
+        Table(("machine", "rows"), [[name, str(count)] for name, count in machines.items()]),
+        Table(("revision", "rows"), [[f"`{name}`", str(count)] for name, count in revisions.items()]),
+        f"Versions: {', '.join(sorted(versions))}.",
+    ]
+    if headers:
+        commands = [
+            [f"`{header['command']}`", header["executor"], str(header["jobs"]), str(header["tasks"]), header["started"]]
+            for header in headers
+        ]
+        blocks.append(Table(("command", "executor", "at a time", "left to run", "started"), commands))
+    return Section("How it was measured", blocks)

@@ -1,0 +1,71 @@
+"""``permsolve lossless``."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from permsolve.cli.exit_codes import ExitCode
+from permsolve.cli.outputs import STDOUT, check_output
+from permsolve.cli.parameters import PatternText, Source, Tensor
+from permsolve.cli.text import printable
+
+
+def lossless(
+    source: Source,
+    pattern: PatternText = "2:4",
+    solver: Annotated[str, typer.Option(help="Name of a solver: see `permsolve solvers`.")] = "auto",
+    tolerance: Annotated[float, typer.Option(help="The sparsity is found to this share.")] = 0.005,
+    time_limit: Annotated[float, typer.Option(help="Seconds for each search.")] = 5.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the searches.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads to use. Without it: all cores.", show_default=False)
+    ] = None,
+    tensor: Tensor = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the permutation here (.npy, .npz or .safetensors).", show_default=False)
+    ] = None,
+    json_path: Annotated[
+        str | None,
+        typer.Option("--json", help="Write the study here (.json, or - for stdout alone).", show_default=False),
+    ] = None,
+) -> int:
+    """How sparse must a weight be, its smallest entries zero, to become N:M without losing a nonzero?
+
+    The least sparsity at which a permutation was found (Pool & Yu 2021, figure 4), and the one below which none exists.
+    """
+    check_output(out, "--out", (".npy", ".npz", ".safetensors"), source)
+    check_output(json_path, "--json", (".json",), source)
+
+    from permsolve.cli.tables import lossless_table
+    from permsolve.io.tensors_out import write_tensors
+    from permsolve.io.weight_file import choose_tensor, open_weights
+    from permsolve.io.writing import atomic_write
+    from permsolve.lossless import lossless_sparsity
+
+    file = open_weights(source)
+    info = choose_tensor(file, tensor)
+    study = lossless_sparsity(
+        file.read(info.name),
+        pattern,
+        solver=solver,
+        tolerance=tolerance,
+        time_limit=time_limit,
+        seed=seed,
+        workers=workers,
+    )
+    if out is not None:
+        write_tensors(out, {info.name: study.permutation})
+    if json_path is not None:
+        text = json.dumps(study.to_dict(), indent=1, allow_nan=False) + "\n"
+        if json_path == STDOUT:
+            sys.stdout.write(text)
+            return ExitCode.OK
+        atomic_write(json_path, lambda stream: stream.write(text.encode()))
+
+    from rich.console import Console
+
+    Console(highlight=False).print(lossless_table(printable(info.name), study))
+    return ExitCode.OK

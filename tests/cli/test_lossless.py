@@ -1,0 +1,25 @@
+"""``permsolve lossless``."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def test_command(run: Callable[..., Any], tmp_path: Path) -> None:
+    """Prints the curve; writes the permutation and the study."""
+    weight = np.random.default_rng(0).normal(size=(8, 16)).astype(np.float32)
+    np.save(tmp_path / "w.npy", weight)
+    options = ("--solver", "exhaustive", "--out", tmp_path / "p.npy")
+    answer = run("lossless", tmp_path / "w.npy", *options, "--json", tmp_path / "s.json")
+    assert answer.code == 0
+    assert "no proof" in answer.out
+    study = json.loads((tmp_path / "s.json").read_text())
+    assert study["permutation"] == np.load(tmp_path / "p.npy").tolist()
+    assert study["proven_lower"] <= study["sparsity"] <= study["given_order"]
+    alone = run("lossless", tmp_path / "w.npy", "--solver", "exhaustive", "--json", "-")
+    assert json.loads(alone.out)["sparsity"] == study["sparsity"]
+    assert run("lossless", tmp_path / "w.npy", "--out", tmp_path / "p.txt").code == 2
+    assert run("lossless", tmp_path / "none.npy").code == 2

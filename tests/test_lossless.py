@@ -1,0 +1,100 @@
+"""The least sparsity that N:M takes without loss, against plain loops."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from permsolve.errors import InvalidOptionError, UnknownSolverError
+from permsolve.lossless import lossless_sparsity, prune_smallest
+from permsolve.masks import nm_violations
+from permsolve.pattern import Pattern
+from tests import oracle
+
+
+def _drops_nothing(weight: NDArray[Any], groups: list[tuple[int, ...]], n: int) -> bool:
+    return all(np.count_nonzero(row[list(group)]) <= n for row in weight for group in groups)
+
+
+def _least(weight: NDArray[Any], n: int, m: int) -> float:
+    """The least share of zeros, one more at a time, at which some partition drops nothing."""
+    partitions = list(oracle.partitions(range(weight.shape[1]), m))
+    given_zeros = int((weight == 0).sum())
+    for zeros in range(given_zeros, weight.size + 1):
+        pruned = prune_smallest(weight, zeros / weight.size)
+        if any(_drops_nothing(pruned, groups, n) for groups in partitions):
+            return zeros / weight.size
+    raise AssertionError("all zeros drop nothing")
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rows=st.integers(1, 5),
+    columns=st.sampled_from([4, 6, 7, 8]),
+    pattern=st.sampled_from([(1, 2), (2, 4), (1, 4)]),
+    zeros=st.sampled_from([0.0, 0.4]),
+    seed=st.integers(0, 10**6),
+)
+def test_finds_the_least(rows: int, columns: int, pattern: tuple[int, int], zeros: float, seed: int) -> None:
+    """With a solver that proves optima, and to the last entry, it is the least there is, and proven to be."""
+    weight = np.random.default_rng(seed).normal(size=(rows, columns)) + 0.1
+    weight = prune_smallest(weight, zeros)
+    study = lossless_sparsity(weight, Pattern(*pattern), solver="exhaustive", tolerance=1e-9, workers=1)
+    least = _least(weight, *pattern)
+    assert study.sparsity == pytest.approx(least)
+    assert study.lower == pytest.approx(least)
+    assert study.lower <= study.sparsity <= study.given
+
+
+def test_the_permutation_does_what_it_says() -> None:
+    """From its sparsity on nothing is dropped, one nonzero more and something is; and so for the given order."""
+    weight = np.random.default_rng(0).normal(size=(16, 24)).astype(np.float32)
+    study = lossless_sparsity(weight, "2:4", solver="greedy", time_limit=1.0)
+    for sparsity, order in ((study.sparsity, study.permutation), (study.given, np.arange(24))):
+        for less, broken in ((0, False), (1, True)):
+            pruned = prune_smallest(weight, sparsity - less / weight.size)
+            assert bool(nm_violations(pruned[:, order], Pattern(2, 4)).size) == broken
+    assert study.lower <= study.sparsity < study.given
+    assert list(study.trials) == sorted(study.trials, key=lambda trial: trial.sparsity)
+    assert study.trials
+    for trial in study.trials:
+        assert not trial.lossless or trial.sparsity >= study.sparsity
+
+
+def test_edges() -> None:
+    """Nothing to do: all zeros, N:M already, fewer columns than N."""
+    assert lossless_sparsity(np.zeros((3, 8))).sparsity == 1.0
+    already = np.tile([[1.0, 2.0, 0.0, 0.0]], (3, 2))
+    study = lossless_sparsity(already)
+    assert (study.sparsity, study.lower, study.trials) == (0.5, 0.5, ())
+    assert lossless_sparsity(np.ones((3, 2)), "2:4").sparsity == 0.0
+
+
+def test_prune_smallest() -> None:
+    """By magnitude over the whole, the first of equal ones first; the weight stays as it is; any shape."""
+    weight = np.array([[3.0, -1.0], [1.0, -2.0]])
+    np.testing.assert_array_equal(prune_smallest(weight, 0.25), [[3.0, 0.0], [1.0, -2.0]])
+    np.testing.assert_array_equal(prune_smallest(weight, 0.75), [[3.0, 0.0], [0.0, 0.0]])
+    assert np.count_nonzero(weight) == 4
+    transposed = np.asfortranarray(np.random.default_rng(0).normal(size=(4, 6)))
+    np.testing.assert_array_equal(prune_smallest(transposed, 0.5), prune_smallest(transposed.copy("C"), 0.5))
+    convolution = np.random.default_rng(0).normal(size=(4, 8, 3, 3))
+    assert (prune_smallest(convolution, 0.5) == 0).sum() == convolution.size // 2
+
+
+@pytest.mark.parametrize("sparsity", [-0.1, 1.1, float("nan"), "half"])
+def test_wrong_sparsities(sparsity: Any) -> None:
+    """One clear error."""
+    with pytest.raises(InvalidOptionError, match="share from 0 to 1"):
+        prune_smallest(np.ones((2, 2)), sparsity)
+
+
+def test_wrong_arguments() -> None:
+    """The tolerance, the solver."""
+    with pytest.raises(InvalidOptionError, match="tolerance"):
+        lossless_sparsity(np.ones((2, 8)), tolerance=0.0)
+    with pytest.raises(UnknownSolverError):
+        lossless_sparsity(np.ones((2, 8)), solver="none")
