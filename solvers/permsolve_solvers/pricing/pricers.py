@@ -23,7 +23,7 @@ _LISTED_WORK = 6 * 10**10
 # Elementary steps between two looks at the clock, per worker.
 _SLICE = 2 * 10**8
 # Room for listed groups, per slice.
-_ROOM = 200_000
+_ROOM = 500_000
 _UNIT = 2.0**-24  # half the spacing of float32 numbers near 1
 
 
