@@ -14,6 +14,8 @@ METHODS = ("auto", "rows", "pairs", "groups")
 # Group-rows that are priced per second and worker, and passes over all groups that a useful bound takes.
 _SPEED = 10**10
 _PASSES = 4
+# Largest share of the time for the pairs where the groups follow.
+_PAIR_SHARE = 0.2
 # Most columns whose pair matrix is made.
 _PAIR_COLUMNS = 16_384
 
@@ -91,8 +93,10 @@ def upper_bound(
     width = problem.columns + problem.padding
     pass_seconds = math.comb(width, problem.pattern.m) * problem.rows / (_SPEED * threads)
     groups = method == "groups" or (method == "auto" and _PASSES * pass_seconds <= limit)
-    if method == "pairs" or (method == "auto" and not groups and width <= _PAIR_COLUMNS):
-        found = pair_bound(problem, workers=threads, should_stop=lambda: perf_counter() - begun >= limit)
+    if method == "pairs" or (method == "auto" and width <= _PAIR_COLUMNS):
+        # Something early, in case the time is too short for the groups after all.
+        granted = _PAIR_SHARE * limit if groups else limit
+        found = pair_bound(problem, workers=threads, should_stop=lambda: perf_counter() - begun >= granted)
         best = min(best, found, key=lambda certificate: certificate.bound)
     if groups:
         left = max(1e-3, limit - (perf_counter() - begun))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,10 @@ class Node:
     weights: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     children: int = 0
     pair: tuple[int, int] | None = None
+
+    def scaled(self, exponent: int) -> "Node":
+        """The same for values times ``2**exponent``: exact."""
+        return replace(self, duals=np.ldexp(self.duals, exponent), weights=np.ldexp(self.weights, exponent))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -31,7 +31,7 @@ _PATIENCE = 6
 # Rows of the pair matrix that one task computes.
 _SLICE = 16
 _UNIT = 2.0**-24
-_ROUNDING = 1e-12
+_ROUNDING = 1e-11
 
 
 def quadratic(pattern: Pattern) -> tuple[float, float, float]:

@@ -187,6 +187,19 @@ class Run:
             if self.stop_reason is StopReason.TIME and self.remaining > 0.0:
                 self.stop_reason = None
 
+    @contextmanager
+    def afresh(self, seed: int) -> Iterator[None]:
+        """Let a solver that is run inside another one begin from its own start, with a seed of its own.
+
+        Without it a second run of the same solver would repeat the first one.
+        """
+        kept = self.seed, self.warm
+        self.seed, self.warm = seed, False
+        try:
+            yield
+        finally:
+            self.seed, self.warm = kept
+
     def should_stop(self, iterations: int = 0) -> bool:
         """Report ``iterations`` more iterations and tell whether the solver must return now.
 

@@ -75,7 +75,7 @@ def _thresholds(x, group, n, start, length, top, out):
 
 
 @njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
-def _tile(t0, t1, t2, t3, u, v):
+def sums_of_maxima(t0, t1, t2, t3, u, v):
     """Eight sums of maxima at once: four threshold rows against two columns."""
     zero = np.float32(0.0)
     s00 = zero
@@ -159,7 +159,7 @@ def exchange_fine(x, groups, members, n, columns, first, out, targets):
                 u = x[columns[j], start : start + length]
                 v = x[columns[min(j + 1, width - 1)], start : start + length]
                 for k in range(0, size, 4):
-                    s00, s01, s10, s11, s20, s21, s30, s31 = _tile(
+                    s00, s01, s10, s11, s20, s21, s30, s31 = sums_of_maxima(
                         batch[k, :length], batch[k + 1, :length], batch[k + 2, :length], batch[k + 3, :length], u, v
                     )
                     sums[k, j] += s00

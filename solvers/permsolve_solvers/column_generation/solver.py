@@ -3,6 +3,7 @@
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -18,14 +19,15 @@ from permsolve.solver import Capabilities, Outcome
 from permsolve_solvers.pricing.generation import Generation
 from permsolve_solvers.pricing.pricers import Groups, Pricer, Values, make_pricer
 from permsolve_solvers.set_partition import best_partition
+from permsolve_solvers.set_partition.improve import improve
 
-# Most groups that branching takes on; with more left, a partial search looks for a better permutation first.
-_BRANCHED = 40_000
-_LISTED = 400_000
-_PROMISING = 6_000
-# Seconds that a partial search may take, as a share of what is left.
-_PARTIAL = 0.3
-# Share of what is left for more annealing when a partial search found nothing.
+# Most groups that are listed as those that can be in a better partition; with more, only those within this share of
+# the gap, and so on.
+_LISTED = 1_000_000
+_FEWER = 0.4
+# Share of what is left for improving the permutation over the listed groups, and, when not all were listed and that
+# found nothing, for annealing again.
+_IMPROVING = 0.2
 _AGAIN = 0.5
 # Seconds of annealing before the proof for 64 columns; they grow with the cube of the columns.
 _START = 0.5
@@ -38,9 +40,10 @@ class ColumnGeneration:
     Every way to choose M columns is a variable, but only those that the prices of the columns call for enter the linear
     programme; a pass over all groups finds them and gives a valid bound whenever the search is stopped. Once the
     programme is solved, only groups whose reduced cost is within the distance between the bound and the best
-    permutation can be in a better one: those few are listed, and branch and bound with subset-row cuts finishes.
-    One iteration is one round of prices or one node. Any number of rows; 2:4 up to about 512 columns, where a pass
-    takes about a minute on two cores, others as long as all groups can be listed (12 million).
+    permutation can be in a better one: those few are listed, some groups of the permutation at a time are
+    re-partitioned over that list, and branch and bound with subset-row cuts finishes. The optimum is proven up to a
+    relative 1e-10. One iteration is one round of prices or one node. Any number of rows; 2:4 up to about 512 columns,
+    where a pass takes about a minute on two cores, others as long as all groups can be listed (12 million).
 
     Parameters
     ----------
@@ -112,56 +115,71 @@ def _anneal(problem: Problem, run: Run, seconds: float) -> None:
 
 def _finish(problem: Problem, run: Run, generation: Generation, pricer: Pricer) -> Outcome:
     """Improve the permutation by what the linear programme suggests, then prove what is left to prove."""
-    width = problem.columns + problem.padding
     unit = -generation.exponent
-
-    def value() -> float:
-        return float(np.ldexp(run.value, unit))
-
-    def take(groups: Groups) -> None:
-        run.offer(from_groups(groups, problem.columns))
-
+    (rng,) = run.generators(1)
     while not run.should_stop(iterations=1):
-        left = pricer.above(generation.duals, value() - generation.bound, _LISTED)
-        many = left is None or left.shape[0] > _BRANCHED
+        gap = generation.bound - float(np.ldexp(run.value, unit))
+        left, whole = _near(run, pricer, generation.duals, gap)
         if left is None:
-            left = generation.groups
-        if many:  # the most promising ones first: a better permutation leaves fewer
-            reduced = generation.score(left) - generation.duals[left].sum(axis=1)
-            left = left[np.argsort(-reduced, kind="stable")[:_PROMISING]]
-        if run.should_stop():
             break
         incumbent = np.sort(to_groups(run.permutation, problem.pattern), axis=1)
         groups = np.unique(np.concatenate([incumbent, left]), axis=0)
         values = generation.score(groups)
+        reduced = values - generation.duals[groups].sum(axis=1)
         before = run.value
-        solved = best_partition(
-            groups,
-            values,
-            width,
-            time_limit=run.remaining * (_PARTIAL if many else 1.0),
-            incumbent=_numbers(groups, incumbent),
-            should_stop=lambda: run.should_stop(iterations=1),
-        )
-        if solved.chosen is not None:
-            take(groups[solved.chosen])
-        if not many:
-            root = Node(np.ldexp(generation.duals, -unit), children=1)
-            bound = min(float(np.ldexp(max(solved.bound, value()), -unit)), run.bound)
-            tree = tuple(
-                Node(np.ldexp(n.duals, -unit), n.odd_sets, np.ldexp(n.weights, -unit), n.children, n.pair)
-                for n in solved.nodes
-            )
-            proof = Certificate("branching", run.value if solved.proven else bound, (root, *tree))
-            return Outcome(proven=solved.proven, bound=bound, certificate=proof)
+        with run.limited(_IMPROVING * run.remaining):
+            stop = partial(run.should_stop, iterations=1)
+            incumbent = improve(groups, reduced, incumbent, rng, stop, lambda: run.remaining)
+        run.offer(from_groups(incumbent, problem.columns))
+        if run.should_stop():
+            break
+        if whole:
+            near = reduced >= float(np.ldexp(run.value, unit)) - generation.bound
+            return _branch(problem, run, generation, groups[near], values[near])
         if run.value <= before:
             if not run.timed:
-                return Outcome()
-            _anneal(problem, run, _AGAIN * run.remaining)
+                break
+            with run.limited(_AGAIN * run.remaining), run.afresh(int(rng.integers(1 << 32))):
+                get_solver("annealing").solve(problem, run)
     return Outcome()
 
 
-def _numbers(groups: Groups, chosen: Groups) -> Groups:
-    """Where each chosen group stands in the list."""
+def _near(run: Run, pricer: Pricer, duals: Values, gap: float) -> tuple[Groups | None, bool]:
+    """The groups that can be in a better partition, and whether these are all: of many, those of largest reduced cost.
+
+    None when the run stopped before.
+    """
+    share = 1.0
+    while not run.should_stop():
+        left = pricer.above(duals, -share * gap, _LISTED)
+        if left is not None:
+            return left, share == 1.0
+        share *= _FEWER
+    return None, False
+
+
+def _branch(problem: Problem, run: Run, generation: Generation, groups: Groups, values: Values) -> Outcome:
+    """Branch and bound over the groups that can be in a better partition."""
+    incumbent = np.sort(to_groups(run.permutation, problem.pattern), axis=1)
+    missing = ~(incumbent[:, None] == groups).all(axis=2).any(axis=1)
+    groups = np.concatenate([groups, incumbent[missing]])
+    values = np.concatenate([values, generation.score(incumbent[missing])])
     place = {tuple(group): number for number, group in enumerate(groups.tolist())}
-    return np.array([place[tuple(group)] for group in chosen.tolist()], np.int64)
+    solved = best_partition(
+        groups,
+        values,
+        problem.columns + problem.padding,
+        time_limit=run.remaining,
+        incumbent=np.array([place[tuple(group)] for group in incumbent.tolist()]),
+        should_stop=lambda: run.should_stop(iterations=1),
+        workers=run.workers if run.timed else 1,
+    )
+    assert solved.chosen is not None  # the incumbent at least
+    run.offer(from_groups(groups[solved.chosen], problem.columns))
+    exponent = generation.exponent
+    bound = min(max(float(np.ldexp(solved.bound, exponent)), run.value), run.bound)
+    tree = (Node(generation.duals, children=1), *solved.nodes)
+    proof = Certificate(
+        "branching", run.value if solved.proven else bound, tuple(node.scaled(exponent) for node in tree)
+    )
+    return Outcome(proven=solved.proven, bound=bound, certificate=proof)

@@ -104,11 +104,8 @@ def _proof(
     nodes = search.run(np.column_stack([first, second]), weights[first, second], float(prices.sum()))
     if search.open_bound > search.cutoff:
         return None
-    tree = (
-        Node(np.ldexp(n.duals, scale), n.odd_sets, np.ldexp(n.weights, scale), n.children, n.pair)
-        for n in (Node(prices, children=1), *nodes)
-    )
-    return Certificate("branching", run.value, tuple(tree))
+    tree = tuple(node.scaled(scale) for node in (Node(prices, children=1), *nodes))
+    return Certificate("branching", run.value, tree)
 
 
 def _offer(partner: Nodes, problem: Problem, run: Run) -> None:

@@ -3,9 +3,10 @@
 import numpy as np
 from numba import njit
 
+from permsolve.kernels.exchange import sums_of_maxima
+
 # Rows whose float32 sum goes into a float64 one at a time: it bounds the rounding error.
 BLOCK = 128
-_REASSOCIATE = {"reassoc", "nsz", "nnan", "ninf"}  # saliencies are finite: sums may be vectorised
 
 
 @njit(cache=True, nogil=True)
@@ -66,30 +67,6 @@ def list_above(groups, values, duals, threshold, out):
                 out[count] = k
             count += 1
     return count
-
-
-@njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
-def _tile(t0, t1, t2, t3, u, v):
-    """Eight sums of maxima at once: four threshold rows against two columns."""
-    zero = np.float32(0.0)
-    s00 = zero
-    s01 = zero
-    s10 = zero
-    s11 = zero
-    s20 = zero
-    s21 = zero
-    s30 = zero
-    s31 = zero
-    for r in range(t0.shape[0]):
-        s00 += max(t0[r], u[r])
-        s01 += max(t0[r], v[r])
-        s10 += max(t1[r], u[r])
-        s11 += max(t1[r], v[r])
-        s20 += max(t2[r], u[r])
-        s21 += max(t2[r], v[r])
-        s30 += max(t3[r], u[r])
-        s31 += max(t3[r], v[r])
-    return s00, s01, s10, s11, s20, s21, s30, s31
 
 
 @njit(cache=True, nogil=True)
@@ -154,7 +131,7 @@ def price_quads(x, padding, pairs, duals, threshold, best, mates, out):
             for start in range(0, rows, BLOCK):
                 stop = min(rows, start + BLOCK)
                 for d in range(begin + 1, columns, 2):
-                    s00, s01, s10, s11, s20, s21, s30, s31 = _tile(
+                    s00, s01, s10, s11, s20, s21, s30, s31 = sums_of_maxima(
                         median[0, start:stop],
                         median[1, start:stop],
                         median[2, start:stop],

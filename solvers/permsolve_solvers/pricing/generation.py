@@ -1,5 +1,6 @@
 """The linear programme over all groups, solved by generating them, with a valid bound at every round."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -19,8 +20,8 @@ _MET = 1e-9
 _PRICED_OUT = 1e-9
 # Elementary steps of a pass above which only part of the groups is looked at per round, as long as that finds enough.
 _QUICK = 3 * 10**10
-# Share of the value that a safe bound is rounded up by: more than its own float64 sums lose.
-_ROUNDING = 1e-13
+# More than a float64 sum of a few numbers loses, as a share of them.
+_ROUNDING = 1e-15
 
 
 @dataclass(eq=False)
@@ -99,8 +100,11 @@ class Generation:
 
     def _report(self, prices: Values, priced: Priced) -> None:
         """Take the bound of these prices when it is the best so far."""
-        count = self.columns // self.groups.shape[1]
-        bound = (float(prices.sum()) + count * max(0.0, priced.largest)) * (1.0 + _ROUNDING)
+        m = self.groups.shape[1]
+        count = self.columns // m
+        # A reduced cost is a value and M prices, summed in float64: each step loses a share of what is summed.
+        lost = _ROUNDING * (abs(priced.largest) + m * float(np.abs(prices).max()))
+        bound = (math.fsum(prices) + count * (max(0.0, priced.largest) + lost)) * (1.0 + _ROUNDING)
         if bound < self.bound:
             self.bound = bound
             self.duals = prices

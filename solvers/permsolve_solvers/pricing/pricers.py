@@ -3,6 +3,7 @@
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -23,7 +24,7 @@ _LISTED_WORK = 6 * 10**10
 # Elementary steps between two looks at the clock, per worker.
 _SLICE = 2 * 10**8
 # Room for listed groups, per slice.
-_ROOM = 200_000
+_ROOM = 500_000
 _UNIT = 2.0**-24  # half the spacing of float32 numbers near 1
 
 
@@ -65,6 +66,7 @@ class Pricer(Protocol):
 
 def make_pricer(problem: Problem, run: Run, pool: ThreadPoolExecutor, exponent: int) -> Pricer | None:
     """The pricer that fits the problem; None when it has too many groups to be priced, or time ran out."""
+    _compiled()
     m = problem.pattern.m
     width = problem.group_count * m
     count = math.comb(width, m)
@@ -72,6 +74,23 @@ def make_pricer(problem: Problem, run: Run, pool: ThreadPoolExecutor, exponent: 
     if count <= (_LISTED_QUADS if quads else _LISTED) and count * problem.rows * m <= _LISTED_WORK:
         return ListPricer.of(problem, run, pool, exponent)
     return QuadPricer(problem, run, pool, exponent) if quads and width < 2**15 else None
+
+
+@lru_cache(maxsize=1)
+def _compiled() -> None:
+    """Compile, or load, the kernel of large problems, which the tiny one that warms a solver up never runs."""
+    x = np.zeros((4, 1), np.float32)
+    x.flags.writeable = False  # as the working saliency is: another type to the compiler
+    price_quads(
+        x,
+        0,
+        np.array([[0, 1]]),
+        np.zeros(4),
+        np.inf,
+        np.empty(1),
+        np.empty((1, 2), np.int64),
+        np.empty((0, 4), np.int16),
+    )
 
 
 def all_groups(columns: int, m: int, padding: int) -> NDArray[np.int16]:
@@ -152,7 +171,9 @@ class QuadPricer:
         shift = int(np.frexp(largest)[1]) - int(np.frexp(float(x.max()))[1])
         self._unit = float(np.ldexp(1.0, shift - self.exponent))
         heaviest = np.sort(x.sum(axis=1, dtype=np.float64))[-4:].sum()
-        self.error = float(heaviest) * (BLOCK + 2) * _UNIT * self._unit
+        # The scorer adds up the rows in float64: its own rounding counts, too.
+        share = (BLOCK + 2) * _UNIT + x.shape[1] * 2.0 * _UNIT**2
+        self.error = float(heaviest) * share * self._unit
         columns = x.shape[0]
         pairs = np.array([(a, b) for a in range(columns - 3) for b in range(a + 1, columns - 2)], np.int64)
         self._pairs = np.random.default_rng(0).permutation(pairs)  # slices of about equal work

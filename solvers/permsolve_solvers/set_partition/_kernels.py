@@ -48,3 +48,46 @@ def violated_triples(together, triples, shares, least, out, excess):
                     excess[count] = total - 1.0
                     count += 1
     return count
+
+
+@njit(cache=True, nogil=True)
+def reduced_costs(groups, values, duals, pairs, triples, weights, out):
+    """Reduced costs under prices of columns and of cuts of triples.
+
+    Parameters
+    ----------
+    groups : ndarray of int64, shape (K, M)
+        Columns ascending in each group.
+    values : ndarray of float64, shape (K,)
+        What each is worth.
+    duals : ndarray of float64, shape (C,)
+        Price of each column.
+    pairs : ndarray of float64, shape (C, C)
+        For i < j, the prices of the cuts that hold both.
+    triples : ndarray of int64, shape (T,)
+        Sorted numbers ``(a * C + b) * C + c`` of the cuts.
+    weights : ndarray of float64, shape (T,)
+        Their prices.
+    out : ndarray of float64, shape (K,)
+        Receives ``values - sum of the prices of the columns - prices of the cuts of which two columns are held``.
+    """
+    columns = duals.shape[0]
+    m = groups.shape[1]
+    for k in range(groups.shape[0]):
+        total = 0.0
+        held = 0.0
+        for i in range(m):
+            total += duals[groups[k, i]]
+            for j in range(i + 1, m):
+                held += pairs[groups[k, i], groups[k, j]]
+        if held > 0.0:
+            # A cut whose three columns are all held was counted with each of its pairs.
+            for i in range(m):
+                for j in range(i + 1, m):
+                    if pairs[groups[k, i], groups[k, j]] > 0.0:
+                        for h in range(j + 1, m):
+                            number = (groups[k, i] * columns + groups[k, j]) * columns + groups[k, h]
+                            place = np.searchsorted(triples, number)
+                            if place < triples.shape[0] and triples[place] == number:
+                                held -= 2.0 * weights[place]
+        out[k] = values[k] - total - held

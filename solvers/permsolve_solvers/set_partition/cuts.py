@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from permsolve_solvers.set_partition._kernels import violated_triples
-from permsolve_solvers.set_partition.lp import Groups, OddSet, Values
+from permsolve_solvers.set_partition.lp import Groups, Triple, Values
 
 _ROOM = 4096
 _NOTHING = 1e-9
@@ -25,7 +25,7 @@ def together_shares(groups: Groups, x: Values, columns: int) -> Values:
     return shares + shares.T
 
 
-def separate(groups: Groups, x: Values, columns: int, most: int, least: float = 0.05) -> list[OddSet]:
+def separate(groups: Groups, x: Values, columns: int, most: int, least: float = 0.05) -> list[Triple]:
     """Up to ``most`` cuts that ``x`` violates by at least ``least``, the most violated first.
 
     Parameters

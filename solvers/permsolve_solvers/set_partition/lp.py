@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Groups = NDArray[np.int64]
 Values = NDArray[np.float64]
-OddSet = tuple[int, ...]
+Triple = tuple[int, int, int]
 
 # Bounds are recomputed from the duals, so it decides how tight they are, not whether they hold.
 _TOLERANCE = 1e-9
@@ -48,20 +48,20 @@ class LpSolution:
     weights: Values
 
 
-def coefficients(groups: Groups, odd_set: OddSet, columns: int) -> NDArray[np.float64]:
-    """Coefficient of each group in the cut of an odd set T: ``floor(|S and T| / 2)``.
+def coefficients(groups: Groups, triple: Triple, columns: int) -> NDArray[np.float64]:
+    """Coefficient of each group in the cut of a triple: 1 when it holds two or three of the columns.
 
-    Half the sum of the partition equations of T, rounded down, gives ``sum_S floor(|S and T|/2) x_S <= (|T| - 1) / 2``:
-    the subset-row inequalities (Jepsen et al. 2008), of which the blossom inequalities are the case M = 2.
+    Half the sum of the three partition equations, rounded down, says that such groups have at most one share between
+    them: a subset-row inequality (Jepsen et al. 2008), for M = 2 a blossom inequality.
     """
     inside = np.zeros(columns, np.int8)
-    inside[list(odd_set)] = 1
+    inside[list(triple)] = 1
     held: NDArray[np.float64] = (inside[groups].sum(axis=1) // 2).astype(np.float64)
     return held
 
 
 class PartitionLp:
-    """``max sum_S f(S) x_S``, every column in one group, odd-set cuts, ``x >= 0``.
+    """``max sum_S f(S) x_S``, every column in one group, cuts of triples, ``x >= 0``.
 
     An artificial group per column, worth ``-penalty``, keeps it feasible whatever groups are switched off; it only
     relaxes the programme. Groups and cuts can be added, groups switched off and on; HiGHS goes on from the last basis.
@@ -79,8 +79,7 @@ class PartitionLp:
     def __init__(self, groups: Groups, values: Values, columns: int) -> None:
         self.columns = columns
         self.penalty = 2.0 * columns
-        self.odd_sets: list[OddSet] = []
-        self._size = 0
+        self.triples: list[Triple] = []
         self._groups = np.empty((0, groups.shape[1]), np.int64)
         self._active = np.empty(0, np.bool_)
         self._highs = _QuietHighs()
@@ -97,46 +96,48 @@ class PartitionLp:
         none = np.empty(0, np.int32)
         for _ in range(columns):
             self._highs.addRow(1.0, 1.0, 0, none, np.empty(0))
-        every = np.arange(columns, dtype=np.int32)
-        self._add_columns(every[:, None], np.full(columns, -self.penalty))
+        every = np.arange(columns)
+        self._append(np.full(columns, -self.penalty), every, every)
         self.add(groups, values)
 
-    def _add_columns(self, members: NDArray[np.int32], values: Values) -> None:
-        count, width = members.shape
-        starts = np.arange(0, count * width, width, dtype=np.int32)
+    def _append(self, values: Values, owner: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        """Columns of the programme, with coefficient 1 in these rows."""
+        order = np.argsort(owner, kind="stable")
+        starts = np.searchsorted(owner[order], np.arange(values.shape[0]))
         self._highs.addCols(
-            count,
+            values.shape[0],
             values,
-            np.zeros(count),
-            np.full(count, highspy.kHighsInf),
-            count * width,
-            starts,
-            np.ascontiguousarray(members).ravel(),
-            np.ones(count * width),
+            np.zeros(values.shape[0]),
+            np.full(values.shape[0], highspy.kHighsInf),
+            rows.size,
+            starts.astype(np.int32),
+            rows[order].astype(np.int32),
+            np.ones(rows.size),
         )
 
     def add(self, groups: Groups, values: Values) -> None:
-        """Append groups; those of before keep their numbers. Only while there are no cuts."""
-        assert not self.odd_sets, "groups must come before cuts"
-        if groups.shape[0]:
-            self._add_columns(groups.astype(np.int32), values)
+        """Append groups; those of before keep their numbers."""
+        count, width = groups.shape
+        if not count:
+            return
+        owner, rows = [np.repeat(np.arange(count), width)], [groups.ravel()]
+        for number, triple in enumerate(self.triples):
+            holding = np.flatnonzero(coefficients(groups, triple, self.columns))
+            owner.append(holding)
+            rows.append(np.full(holding.size, self.columns + number))
+        self._append(values, np.concatenate(owner), np.concatenate(rows))
         self._groups = np.concatenate([self._groups, groups])
-        self._active = np.concatenate([self._active, np.ones(groups.shape[0], np.bool_)])
-        self._size += groups.shape[0]
+        self._active = np.concatenate([self._active, np.ones(count, np.bool_)])
 
-    def cut(self, odd_sets: Sequence[OddSet]) -> None:
-        """Append the cuts of these odd sets."""
-        for odd_set in odd_sets:
-            held = coefficients(self._groups, odd_set, self.columns)
+    def cut(self, triples: Sequence[Triple]) -> None:
+        """Append the cuts of these triples."""
+        for triple in triples:
+            held = coefficients(self._groups, triple, self.columns)
             where = np.flatnonzero(held)
             self._highs.addRow(
-                -highspy.kHighsInf,
-                float(len(odd_set) // 2),
-                where.shape[0],
-                (where + self.columns).astype(np.int32),
-                held[where],
+                -highspy.kHighsInf, 1.0, where.shape[0], (where + self.columns).astype(np.int32), held[where]
             )
-            self.odd_sets.append(odd_set)
+            self.triples.append(triple)
 
     def restrict(self, active: NDArray[np.bool_]) -> None:
         """Switch off all groups but the active ones."""
