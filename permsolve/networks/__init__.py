@@ -1,0 +1,1 @@
+"""Whole torch networks: axes that may be permuted, and pruning to N:M."""
