@@ -47,3 +47,7 @@ class InvalidCertificateError(PermsolveError, ValueError):
 
 class InvalidNetworkError(PermsolveError, ValueError):
     """A network, or one of its weights, cannot be pruned as it is."""
+
+
+class MissingPackageError(PermsolveError, ImportError):
+    """A feature needs a package that is not installed."""
