@@ -32,9 +32,9 @@ def build(name: str) -> Any:
     if name == "mixtral":
         return hf.MixtralForCausalLM(hf.MixtralConfig(**TEXT, num_key_value_heads=2, num_local_experts=4))
     if name == "t5":
-        return hf.T5ForConditionalGeneration(
-            hf.T5Config(vocab_size=48, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, decoder_start_token_id=0)
-        )
+        t5: dict[str, Any] = {"vocab_size": 48, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
+        t5["decoder_start_token_id"] = 0
+        return hf.T5ForConditionalGeneration(hf.T5Config(**t5))
     if name == "vit":
         sizes: dict[str, Any] = {name: TEXT[name] for name in TEXT if "vocab" not in name and "position" not in name}
         return hf.ViTForImageClassification(hf.ViTConfig(**sizes, image_size=8, patch_size=2))
