@@ -43,3 +43,11 @@ class FileFormatError(PermsolveError, ValueError):
 
 class InvalidCertificateError(PermsolveError, ValueError):
     """A result or its proof does not hold: what :func:`permsolve.verify` found wrong."""
+
+
+class InvalidNetworkError(PermsolveError, ValueError):
+    """A network, or one of its weights, cannot be pruned as it is."""
+
+
+class MissingPackageError(PermsolveError, ImportError):
+    """A feature needs a package that is not installed."""
