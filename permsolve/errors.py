@@ -51,3 +51,15 @@ class InvalidNetworkError(PermsolveError, ValueError):
 
 class MissingPackageError(PermsolveError, ImportError):
     """A feature needs a package that is not installed."""
+
+
+class UntraceableError(PermsolveError, ValueError):
+    """A model cannot be turned into a graph of operators."""
+
+
+class InvalidSpecError(PermsolveError, ValueError):
+    """Axis groups, or a report of a permutation, contradict themselves or do not fit a model."""
+
+
+class VerificationError(PermsolveError, RuntimeError):
+    """A permuted network would compute something else; its weights are as they were before."""

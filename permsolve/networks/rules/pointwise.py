@@ -11,9 +11,9 @@ import numpy as np
 @rule(
     "to", "_to_copy", "type_as", "contiguous", "detach", "alias", "lift_fresh_copy", "clone", "dropout",
     "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout", "rrelu", "rrelu_with_noise",
-    "where", "masked_fill", "nan_to_num", "clamp", "isclose", "lerp", "cross_entropy_", "relu6", "hardtanh", "celu", "selu",
+    "where", "masked_fill", "nan_to_num", "clamp", "isclose", "lerp", "relu6", "hardtanh", "celu", "selu",
     "square", "logit", "threshold", "softplus", "addcmul", "addcdiv", "float_power", "true_divide", "not_equal", "greater",
-    "logical_not", "special_expit", "hardswish", "mish", "silu", "gelu", "conj", "real", "positive", "__and__", "__or__",
+    "logical_not", "special_expit", "hardswish", "mish", "silu", "gelu", "conj", "real", "positive", "__and__", "__or__", "max.other", "min.other",
 )  # fmt: skip
 def pointwise(call: Call) -> Outcome:
     """Any function applied entry by entry; several results move alike."""

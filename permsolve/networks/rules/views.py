@@ -23,7 +23,9 @@ from permsolve.networks.symmetry.value import Value, uniform_value
 @rule("view", "reshape", "_unsafe_view", "flatten", "unflatten", "view_as", "reshape_as", "_reshape_alias", "ravel")
 def view(call: Call) -> Outcome:
     """Another shape for the same entries."""
-    return reshape(call.structure, call.first(), call.shape) if call.name != "aten.view" or "dtype" not in call.arguments else None
+    if "dtype" in call.arguments:  # other bits for the same memory
+        return None
+    return reshape(call.structure, call.first(), call.shape)
 
 
 @rule("expand", "expand_as", "broadcast_to")
