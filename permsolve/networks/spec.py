@@ -84,11 +84,14 @@ class Spec:
         Shapes of the parameters and buffers that are named.
     notes : dict of str to str
         Operator without a rule -> what that meant; and other remarks of the trace.
+    aliases : dict of str to str
+        Further names of tied tensors -> the name that the groups use.
     """
 
     groups: tuple[AxisGroup, ...]
     shapes: Mapping[str, tuple[int, ...]]
     notes: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [group.name for group in self.groups]
@@ -135,6 +138,7 @@ class Spec:
             ],
             "shapes": {name: list(shape) for name, shape in self.shapes.items()},
             "notes": dict(self.notes),
+            "aliases": dict(self.aliases),
         }
 
     @classmethod
@@ -166,7 +170,8 @@ class Spec:
                 for group in document["groups"]
             )
             shapes = {str(name): tuple(int(n) for n in shape) for name, shape in document["shapes"].items()}
-            return cls(groups, shapes, {str(k): str(v) for k, v in document.get("notes", {}).items()})
+            texts = ({str(k): str(v) for k, v in document.get(part, {}).items()} for part in ("notes", "aliases"))
+            return cls(groups, shapes, *texts)
         except (InvalidSpecError, FileFormatError):
             raise
         except KeyError as error:

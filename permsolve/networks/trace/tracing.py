@@ -150,7 +150,8 @@ class _Attempt:
         )
         named = {use.name for group in groups for use in group.uses}
         shapes = {name: shape for name, shape in self._shapes.items() if name in named}
-        return Spec(groups, shapes, dict(notes))
+        aliases = {alias: owner for alias, owner in self.tensors.owner.items() if alias != owner and owner in named}
+        return Spec(groups, shapes, dict(notes), aliases)
 
 
 def _output_numbers(program: Any, free_outputs: Sequence[int | str]) -> frozenset[int]:
