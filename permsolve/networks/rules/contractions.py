@@ -1,7 +1,7 @@
 """Matrix products and convolutions."""
 
-from collections.abc import Sequence
-from math import prod
+
+import numpy as np
 
 from permsolve.networks.rules.call import Call, Outcome, rule
 from permsolve.networks.symmetry.combining import contract, fix, merge, reduce
@@ -69,6 +69,23 @@ def add_product(call: Call) -> Outcome:
     if call.name == "aten.addbmm":
         result = reduce(call.structure, result, [0], keepdim=False)
     return added(call.structure, result, base)
+
+
+@rule("cdist", "_euclidean_dist")
+def distances(call: Call) -> Outcome:
+    """Distances between rows: sums over the last dimension of both."""
+    a, b = call.values()
+    return multiplied(call.structure, a, permute(b, [*range(len(b.shape) - 2), len(b.shape) - 1, len(b.shape) - 2]))
+
+
+@rule("cosine_similarity", "pairwise_distance")
+def similarity(call: Call) -> Outcome:
+    """Sums over a dimension of two tensors."""
+    a, b = call.values()
+    shape = tuple(np.broadcast_shapes(a.shape, b.shape))
+    dim = call.arguments.get("dim", -1) % len(shape)
+    keepdim = bool(call.arguments.get("keepdim", False))
+    return reduce(call.structure, merge(call.structure, [a, b], shape), [dim], keepdim=keepdim)
 
 
 @rule("outer", "ger")

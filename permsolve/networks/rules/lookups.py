@@ -27,6 +27,17 @@ def embedding(call: Call) -> Outcome:
     return _rows(call.structure, weight, [0], indices.shape, 0)
 
 
+@rule("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only")
+def embedding_bag(call: Call) -> Outcome:
+    """Sums, means or maxima of rows of a table."""
+    weight = call["weight"]
+    for value in call.values():
+        if value is not weight:
+            pin(call.structure, value)
+    result = _rows(call.structure, weight, [0], call.shape[:1], 0)
+    return [result, *[None if shape is None else Value(shape) for shape in call.shapes[1:]]]
+
+
 @rule("index_select")
 def index_select(call: Call) -> Outcome:
     """Entries of one dimension, by number."""

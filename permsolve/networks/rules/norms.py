@@ -75,6 +75,11 @@ def group_norm(call: Call) -> Outcome:
     s, value = call.structure, call.first()
     groups = call["num_groups"] if "num_groups" in call.arguments else call["group"]
     batch, channels, *maps = value.shape
+    if groups == channels:
+        result = scaled(
+            s, normalise(s, value, range(2, len(value.shape))), [call.arguments.get("weight"), call.arguments.get("bias")]
+        )
+        return result if len(call.shapes) == 1 else [result, *[_empty(shape) for shape in call.shapes[1:]]]
     split = reshape(s, value, [batch, groups, channels // groups, *maps])
     kept = (preserve(s, bundle, [1], split.shape) for bundle in split.bundles)
     held = Value(split.shape, tuple(bundle for bundle in kept if bundle is not None), split.uniform)

@@ -301,6 +301,39 @@ def patches(call: Call) -> Outcome:
     return reshape(call.structure, grid, call.shape)
 
 
+@rule("col2im")
+def folded(call: Call) -> Outcome:
+    """Patches summed up to a map."""
+    value = call.first()
+    *lead, wide, positions = value.shape
+    channels = call.shape[-3]
+    split = reshape(call.structure, value, [*lead, channels, wide // channels, positions])
+    rank = len(split.shape)
+    fixed = fix(call.structure, split, [rank - 2, rank - 1])
+    return Value(call.shape, fixed.bundles, fixed.uniform - {rank - 2, rank - 1})
+
+
+@rule("_fft_r2c", "_fft_c2c", "_fft_c2r", "fft_rfft2", "fft_irfft2", "fft_fft", "fft_ifft", "fft_rfft", "fft_irfft", "fft_fft2",
+      "fft_ifft2", "fft_fftn", "fft_ifftn", "fft_rfftn", "fft_irfftn", "fft_fftshift", "fft_ifftshift")  # fmt: skip
+def transformed(call: Call) -> Outcome:
+    """Fourier transforms along some dimensions."""
+    value = call.first()
+    dims = wrapped_all(call.arguments.get("dim"), len(value.shape))
+    fixed = fix(call.structure, value, dims)
+    return Value(call.shape, fixed.bundles, fixed.uniform - set(dims))
+
+
+@rule("view_as_real", "view_as_complex")
+def parts(call: Call) -> Outcome:
+    """Real and imaginary part as a last dimension."""
+    value = call.first()
+    if call.name == "aten.view_as_real":
+        return Value(call.shape, value.bundles, value.uniform)
+    rank = len(value.shape)
+    fixed = fix(call.structure, value, [rank - 1])
+    return Value(call.shape, fixed.bundles, fixed.uniform - {rank - 1})
+
+
 def squeezed_maps(value: Value) -> Value:
     """Forget the last two dimensions of a value that no longer moves along them."""
     rank = len(value.shape)
