@@ -55,7 +55,8 @@ class Stack:
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the problem."""
         rows = sum(
-            matrix_shape(tuple(consumer.weight.tensor.shape))[0] * positions.shape[1] for consumer, positions in self.parts
+            matrix_shape(tuple(consumer.weight.tensor.shape))[0] * positions.shape[1]
+            for consumer, positions in self.parts
         )
         return rows, self.group.size
 

@@ -69,7 +69,11 @@ def gather(call: Call) -> Outcome:
     """Every entry from a place of its own along a dimension."""
     value, index = call.values()
     dim = wrapped(call["dim"], len(value.shape))
-    uniform = [d for d, (a, b) in enumerate(zip(value.shape, index.shape, strict=True)) if d != dim and d in index.uniform and a == b]
+    uniform = [
+        d
+        for d, (a, b) in enumerate(zip(value.shape, index.shape, strict=True))
+        if d != dim and d in index.uniform and a == b
+    ]
     pin(call.structure, index)
     # Where the index is the same all along a dimension, all its entries are read alike.
     fixed = fix(call.structure, value, [d for d in range(len(value.shape)) if d not in uniform])

@@ -77,7 +77,9 @@ def group_norm(call: Call) -> Outcome:
     batch, channels, *maps = value.shape
     if groups == channels:
         result = scaled(
-            s, normalise(s, value, range(2, len(value.shape))), [call.arguments.get("weight"), call.arguments.get("bias")]
+            s,
+            normalise(s, value, range(2, len(value.shape))),
+            [call.arguments.get("weight"), call.arguments.get("bias")],
         )
         return result if len(call.shapes) == 1 else [result, *[_empty(shape) for shape in call.shapes[1:]]]
     split = reshape(s, value, [batch, groups, channels // groups, *maps])

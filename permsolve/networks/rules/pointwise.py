@@ -1,11 +1,11 @@
 """Elementwise operators: all tensors broadcast to one shape and move alike."""
 
+import numpy as np
+
 from permsolve.networks.rules.call import Call, Outcome, rule, wrapped
 from permsolve.networks.symmetry.combining import merge
 from permsolve.networks.symmetry.reindexing import expand, rename, take
 from permsolve.networks.symmetry.value import Value, uniform_value
-
-import numpy as np
 
 
 @rule(
@@ -20,7 +20,9 @@ def pointwise(call: Call) -> Outcome:
     return [merged if shape == call.shape else None for shape in call.shapes] if len(call.shapes) > 1 else merged
 
 
-@rule("to", "_to_copy", "type_as", "contiguous", "detach", "alias", "lift_fresh_copy", "clone", "positive", "conj", "real")
+@rule(
+    "to", "_to_copy", "type_as", "contiguous", "detach", "alias", "lift_fresh_copy", "clone", "positive", "conj", "real"
+)
 def same(call: Call) -> Outcome:
     """The entries as they are, in another type or place in memory; a second tensor only lends its type."""
     return expand(call.first(), call.shape)

@@ -101,7 +101,9 @@ def cut(call: Call) -> Outcome:
     return take(call.structure, value, dim, index)
 
 
-@rule("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_chunk", "unsafe_split", "hsplit", "vsplit", "dsplit")
+@rule(
+    "split", "split_with_sizes", "chunk", "tensor_split", "unsafe_chunk", "unsafe_split", "hsplit", "vsplit", "dsplit"
+)
 def pieces(call: Call) -> Outcome:
     """Consecutive parts of a dimension."""
     value = call.first()
@@ -112,9 +114,7 @@ def pieces(call: Call) -> Outcome:
     ends = np.cumsum(sizes)
     if int(ends[-1]) != value.shape[dim]:
         return None
-    return [
-        take(call.structure, value, dim, np.arange(end - size, end)) for size, end in zip(sizes, ends, strict=True)
-    ]
+    return [take(call.structure, value, dim, np.arange(end - size, end)) for size, end in zip(sizes, ends, strict=True)]
 
 
 @rule("unbind")
@@ -211,7 +211,9 @@ def sliding(call: Call) -> Outcome:
     size, step = call["size"], call["step"]
     taken = take(call.structure, value, dim, windows(value.shape[dim], size, step))
     rank = len(value.shape)
-    split = reshape(call.structure, taken, [*value.shape[:dim], taken.shape[dim] // size, size, *value.shape[dim + 1 :]])
+    split = reshape(
+        call.structure, taken, [*value.shape[:dim], taken.shape[dim] // size, size, *value.shape[dim + 1 :]]
+    )
     return permute(split, [other for other in range(rank + 1) if other != dim + 1] + [dim + 1])
 
 

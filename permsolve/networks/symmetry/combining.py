@@ -53,7 +53,10 @@ def joined(structure: Structure, values: Sequence[Value], dim: int) -> Value:
             bundles.append(_chained(structure, values, parts, block, dim))
         else:
             # Nothing depends on the coordinate along dim: all parts must move alike, as in an elementwise function.
-            slices = [Value(_cut(v.shape, dim), tuple(filter(None, [part])), v.uniform) for v, part in zip(values, parts, strict=True)]
+            slices = [
+                Value(_cut(v.shape, dim), tuple(filter(None, [part])), v.uniform)
+                for v, part in zip(values, parts, strict=True)
+            ]
             bundles.extend(merge(structure, slices, _cut(values[0].shape, dim)).bundles)
     uniform = frozenset(range(len(shape))).intersection(*(value.uniform for value in values)) - {dim}
     return Value(tuple(shape), tuple(bundle for bundle in bundles if bundle is not None), uniform)
@@ -82,8 +85,13 @@ def _chained(
 def _same_source(parts: Sequence[Bundle | None], dim: int) -> bool:
     """Whether all parts are open selections of one and the same thing, laid out alike."""
     first = parts[0]
-    return first is not None and first.source is not None and all(
-        part is not None and part.source is first.source and {*part.dims, dim} == {*first.dims, dim} for part in parts
+    return (
+        first is not None
+        and first.source is not None
+        and all(
+            part is not None and part.source is first.source and {*part.dims, dim} == {*first.dims, dim}
+            for part in parts
+        )
     )
 
 
@@ -152,7 +160,11 @@ def contract(
     shape = tuple(sizes[letter] for letter in everything)
     spreaded = []
     for operand, own in zip(operands, letters, strict=True):
-        shared = [dim for dim, letter in enumerate(own) if letter in result and any(letter in o for o in letters if o is not own)]
+        shared = [
+            dim
+            for dim, letter in enumerate(own)
+            if letter in result and any(letter in o for o in letters if o is not own)
+        ]
         held = operand
         for dim in shared:  # heads stay in their place, so that each is free inside
             held = _unjoined(structure, held, dim)

@@ -115,7 +115,9 @@ def closed(structure: Structure, value: Value) -> Value:
     return Value(value.shape, tuple(bundle for bundle in bundles if bundle is not None), value.uniform)
 
 
-def preserve(structure: Structure, bundle: Bundle, dims: Iterable[int], shape: tuple[int, ...], *, soft: bool = False) -> Bundle | None:
+def preserve(
+    structure: Structure, bundle: Bundle, dims: Iterable[int], shape: tuple[int, ...], *, soft: bool = False
+) -> Bundle | None:
     """Forbid that positions change their coordinate along ``dims``; None when nothing is left to move."""
     held = bundle.moving & frozenset(dims)
     if held:

@@ -175,7 +175,19 @@ class Walk:
 # Their rules read sizes from the result, so that these may be computed from data.
 _SIZED = {
     f"aten.{name}"
-    for name in ("view", "reshape", "_unsafe_view", "expand", "zeros", "ones", "full", "empty", "arange", "new_zeros", "new_ones")
+    for name in (
+        "view",
+        "reshape",
+        "_unsafe_view",
+        "expand",
+        "zeros",
+        "ones",
+        "full",
+        "empty",
+        "arange",
+        "new_zeros",
+        "new_ones",
+    )
 }
 # Lengths that depend on data are stood for by primes: nothing moves along them, they only must be told apart.
 _PRIMES = (10007, 10009, 10037, 10039, 10061, 10067, 10069, 10079, 10091, 10093, 10099, 10103, 10111, 10133, 10139)

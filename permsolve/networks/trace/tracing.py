@@ -147,7 +147,9 @@ class _Attempt:
             if uses:
                 first = np.argsort(max(uses, key=lambda use: use[2].size)[2][:, 0])
                 found.append([AxisUse(name, dim, positions[first]) for name, dim, positions in uses])
-        found.sort(key=lambda uses: [(list(self._shapes).index(use.name), use.axis, int(use.positions[0, 0])) for use in uses])
+        found.sort(
+            key=lambda uses: [(list(self._shapes).index(use.name), use.axis, int(use.positions[0, 0])) for use in uses]
+        )
         groups = tuple(
             AxisGroup(f"g{number}", uses[0].positions.shape[0], tuple(uses)) for number, uses in enumerate(found)
         )
