@@ -22,7 +22,8 @@ def svg(spec: Spec) -> str:
     height = 40 + len(spec.shapes) * _ROW
     title = f"{len(spec.groups)} axis groups; equal colours move together, grey stays"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="11">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'font-family="sans-serif" font-size="11">\n'
         f'<rect width="100%" height="100%" fill="white"/>\n<text x="10" y="18" font-size="13">{title}</text>\n'
         + "\n".join(rows)
         + "\n</svg>\n"

@@ -39,8 +39,8 @@ def solve_all(
 ) -> list[Result]:
     """Solve each problem within its share of the time, by work.
 
-    Without an executor one problem at a time is in memory. With one, all are submitted at once; a problem whose worker is lost
-    is given to another, and after three losses solved here.
+    Without an executor one problem at a time is in memory. With one, all are submitted at once; a problem whose worker
+    is lost is given to another, and after three losses solved here.
     """
     total = sum(stack.work for stack in stacks)
 

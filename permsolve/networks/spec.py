@@ -107,8 +107,8 @@ class Spec:
             p = use.positions
             if p.ndim != 2 or p.shape[0] != group.size or (p.size and not (0 <= p.min() <= p.max() < shape[use.axis])):
                 raise InvalidSpecError(
-                    f"group {group.name!r}: positions of {use.name!r} must have shape ({group.size}, copies) and lie in "
-                    f"0 .. {shape[use.axis] - 1}"
+                    f"group {group.name!r}: positions of {use.name!r} must have shape ({group.size}, copies) "
+                    f"and lie in 0 .. {shape[use.axis] - 1}"
                 )
             seen = taken.setdefault((use.name, use.axis), np.zeros(shape[use.axis], np.bool_))
             if seen[p].any() or np.unique(p).size != p.size:

@@ -1,7 +1,8 @@
 """Run a model before and after, and compare what comes out.
 
 Everything runs on copies, in float64 where the model allows: there a legitimate permutation moves the outputs by some
-1e-15, so that a wrong one cannot hide in rounding. Where a model computes in a shorter type inside, the comparison is coarser.
+1e-15, so that a wrong one cannot hide in rounding. Where a model computes in a shorter
+type inside, the comparison is coarser.
 """
 
 import math

@@ -96,7 +96,9 @@ def test_a_wrong_spec_is_caught_and_nothing_changes() -> None:
     model = mlp()
     spec = networks.trace(model, inputs())
     wrong = networks.Spec(
-        tuple(networks.AxisGroup(g.name, g.size, tuple(u for u in g.uses if "bias" not in u.name)) for g in spec.groups),
+        tuple(
+            networks.AxisGroup(g.name, g.size, tuple(u for u in g.uses if "bias" not in u.name)) for g in spec.groups
+        ),
         spec.shapes,
     )
     before = deepcopy(model.state_dict())

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -36,12 +38,12 @@ class Graph(nn.Module):
         self.out = nn.Linear(final.shape[-1], 3)
         self.double()
 
-    def _linear(self, key: str, before: int, after: int, build: bool) -> nn.Module:
+    def _linear(self, key: str, before: int, after: int, build: bool) -> Any:
         if build and key not in self.parts:
             self.parts[key] = nn.Linear(before, after).double()
         return self.parts[key]
 
-    def _vector(self, key: str, build: bool, *shape: int) -> Tensor:
+    def _vector(self, key: str, build: bool, *shape: int) -> Any:
         if build:
             self.scales[key] = nn.Parameter(torch.rand(*shape, dtype=torch.float64) + 0.5)
         return self.scales[key]
@@ -80,7 +82,8 @@ class Graph(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The last two tensors, put through one more layer."""
-        return self.out(self._run(x))
+        result: Tensor = self.out(self._run(x))
+        return result
 
 
 SIMPLE: dict[str, Callable[[Tensor, Tensor, int, int], Tensor]] = {
@@ -132,11 +135,11 @@ def _check(steps: list[Step], seed: int) -> None:
         assert torch.equal(one, other)
 
 
-relaxed = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True, "database": None}
+relaxed = partial(settings, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
 
 
 @given(steps=graphs, seed=st.integers(0, 1000))
-@settings(max_examples=30, **relaxed)
+@relaxed(max_examples=30)
 def test_random_graphs(steps: list[Step], seed: int) -> None:
     """A few on every run."""
     _check(steps, seed)
@@ -144,7 +147,7 @@ def test_random_graphs(steps: list[Step], seed: int) -> None:
 
 @pytest.mark.slow
 @given(steps=graphs, seed=st.integers(0, 100000))
-@settings(max_examples=2000, **relaxed)
+@relaxed(max_examples=2000)
 def test_many_random_graphs(steps: list[Step], seed: int) -> None:
     """Two thousand, when asked for."""
     _check(steps, seed)

@@ -24,7 +24,8 @@ def _statistics(structure: Structure, value: Value) -> Value:
 
 @rule(
     "batch_norm", "_native_batch_norm_legit_no_training", "_native_batch_norm_legit_functional",
-    "_native_batch_norm_legit", "native_batch_norm", "cudnn_batch_norm", "_batch_norm_no_update", "_batch_norm_with_update_functional",
+    "_native_batch_norm_legit", "native_batch_norm", "cudnn_batch_norm", "_batch_norm_no_update",
+    "_batch_norm_with_update_functional",
 )  # fmt: skip
 def batch_norm(call: Call) -> Outcome:
     """Per channel, with running statistics that follow the channels."""

@@ -9,9 +9,11 @@ from permsolve.networks.symmetry.value import Value, uniform_value
 
 
 @rule(
-    "dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout", "rrelu", "rrelu_with_noise",
+    "dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout", "rrelu",
+    "rrelu_with_noise",
     "where", "masked_fill", "nan_to_num", "clamp", "isclose", "lerp", "relu6", "hardtanh", "celu", "selu",
-    "square", "logit", "threshold", "softplus", "addcmul", "addcdiv", "float_power", "true_divide", "not_equal", "greater",
+    "square", "logit", "threshold", "softplus", "addcmul", "addcdiv", "float_power", "true_divide",
+    "not_equal", "greater",
     "logical_not", "special_expit", "hardswish", "mish", "silu", "gelu", "max.other", "min.other",
 )  # fmt: skip
 def pointwise(call: Call) -> Outcome:

@@ -315,7 +315,8 @@ def folded(call: Call) -> Outcome:
     return Value(call.shape, fixed.bundles, fixed.uniform - {rank - 2, rank - 1})
 
 
-@rule("_fft_r2c", "_fft_c2c", "_fft_c2r", "fft_rfft2", "fft_irfft2", "fft_fft", "fft_ifft", "fft_rfft", "fft_irfft", "fft_fft2",
+@rule("_fft_r2c", "_fft_c2c", "_fft_c2r", "fft_rfft2", "fft_irfft2", "fft_fft", "fft_ifft", "fft_rfft",
+      "fft_irfft", "fft_fft2",
       "fft_ifft2", "fft_fftn", "fft_ifftn", "fft_rfftn", "fft_irfftn", "fft_fftshift", "fft_ifftshift")  # fmt: skip
 def transformed(call: Call) -> Outcome:
     """Fourier transforms along some dimensions."""

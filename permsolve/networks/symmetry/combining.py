@@ -141,7 +141,7 @@ def fix(structure: Structure, value: Value, dims: Iterable[int]) -> Value:
 def contract(
     structure: Structure, operands: Sequence[Value], letters: Sequence[str], result: str, sizes: Mapping[str, int]
 ) -> Value:
-    """A sum of products, written as for einsum: one letter per dimension, letters that are not in ``result`` are summed.
+    """A sum of products, as for einsum: a letter per dimension, those that are not in ``result`` are summed.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def _blocks(values: Sequence[Value]) -> list[frozenset[int]]:
 def _negotiated(
     structure: Structure, parts: Sequence[Bundle | None], shape: tuple[int, ...]
 ) -> Sequence[Bundle | None]:
-    """Where one operand moves along several dimensions jointly, and another along the outer ones of them only: hold these.
+    """Where one operand moves along several dimensions jointly, and another along the outer ones only: hold these.
 
     Otherwise whole blocks would move, and nothing inside them.
     """

@@ -61,7 +61,7 @@ def expand(value: Value, shape: Sequence[int]) -> Value:
     return Value(tuple(shape), moved.bundles, moved.uniform | stretched)
 
 
-def take(structure: Structure, value: Value, dim: int, index: NDArray[np.integer]) -> Value:  # type: ignore[type-arg]
+def take(structure: Structure, value: Value, dim: int, index: NDArray[np.integer]) -> Value:
     """Entry ``i`` along ``dim`` of the result is entry ``index[i]`` of the tensor."""
     shape = (*value.shape[:dim], int(index.size), *value.shape[dim + 1 :])
     if index.size == value.shape[dim] and (index == np.arange(index.size)).all():

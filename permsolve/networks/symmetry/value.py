@@ -32,8 +32,8 @@ class Bundle:
     vertices, keys : ndarray of int64, shape (lengths of dims)
         What stands at each position.
     source : Bundle, optional
-        Of which bundle, of the same tensor, this is a selection that is still open. Nothing has been computed from it, and its other
-        part may yet be put beside it again; until :func:`close` its keys are those of the source, repeats included.
+        Of which bundle, of the same tensor, this is a selection that is still open. Nothing has been computed from it,
+        and its other part may yet be put beside it again; until :func:`close` its keys are those of the source, repeats included.
     """
 
     dims: tuple[int, ...]
@@ -98,7 +98,7 @@ def coordinates(dims: tuple[int, ...], along: Iterable[int], shape: tuple[int, .
 
 
 def close(structure: Structure, bundle: Bundle, shape: tuple[int, ...]) -> Bundle | None:
-    """Tell the structure that only vertices that were selected alike may be exchanged; None when nothing moves any more."""
+    """Allow only vertices that were selected alike to be exchanged; None when nothing moves any more."""
     if bundle.source is None:
         return bundle
     keys = _unique_keys(bundle.vertices, bundle.keys)
@@ -167,7 +167,7 @@ def build(
     for dim in list(named) if source is None else []:
         axis = named.index(dim)
         if vertices.ndim > 1 and _copies(vertices, keys, axis):
-            vertices, keys = vertices.take(0, axis), keys.take(0, axis)
+            vertices, keys = vertices.take([0], axis).squeeze(axis), keys.take([0], axis).squeeze(axis)
             named.remove(dim)
             structure.mark(vertices, keys)
     free = frozenset(moving) & frozenset(named)

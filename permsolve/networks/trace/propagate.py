@@ -69,8 +69,8 @@ class Walk:
 
     def _called(self, node: Node) -> Any:
         if node.target is operator.getitem:
-            source = self._values[node.args[0]]  # type: ignore[index]
-            return source[node.args[1]] if isinstance(source, list | tuple) else _still(node)
+            source, place = self._values[node.all_input_nodes[0]], node.args[1]
+            return source[place] if isinstance(place, int) and isinstance(source, list | tuple) else _still(node)
         name = _name(node)
         if name in _SILENT:
             return None
@@ -150,10 +150,10 @@ class Walk:
         number = 0
         for spec in signature.output_specs:
             name = getattr(spec.arg, "name", None)
-            result = next((arg for arg in node.args[0] if isinstance(arg, Node) and arg.name == name), None)  # type: ignore[union-attr]
+            result = next((arg for arg in node.all_input_nodes if arg.name == name), None)
             value = self._values.get(result) if result is not None else None
             if spec.kind.name in ("BUFFER_MUTATION", "PARAMETER_MUTATION"):
-                self._written(value, self.parameter(written[name].removeprefix(PREFIX)))  # type: ignore[index]
+                self._written(value, self.parameter(written[name].removeprefix(PREFIX)))
                 continue
             if spec.kind.name == "USER_OUTPUT":
                 if isinstance(value, Value) and self.free_output(number):

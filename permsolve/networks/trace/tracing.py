@@ -115,10 +115,12 @@ class _Attempt:
             if len(bundle.dims) > 1:
                 self.structure.pin(bundle.vertices)
                 continue
-            vertices = self.structure.fresh(bundle.vertices.size)
-            self.structure.mark(vertices, np.zeros_like(vertices))
+            known = [own for axis_name, dim, own in self._axes if (axis_name, dim) == (name, bundle.dims[0])]
+            vertices = known[0] if known else self.structure.fresh(bundle.vertices.size)
+            if not known:
+                self.structure.mark(vertices, np.zeros_like(vertices))
+                self._axes.append((name, bundle.dims[0], vertices))
             self.structure.link(bundle.vertices, vertices, bundle.keys, np.zeros_like(vertices))
-            self._axes.append((name, bundle.dims[0], vertices))
             self._shapes[name] = value.shape
 
     def immovable(self) -> set[tuple[str, int]]:
