@@ -43,3 +43,23 @@ class FileFormatError(PermsolveError, ValueError):
 
 class InvalidCertificateError(PermsolveError, ValueError):
     """A result or its proof does not hold: what :func:`permsolve.verify` found wrong."""
+
+
+class InvalidNetworkError(PermsolveError, ValueError):
+    """A network, or one of its weights, cannot be pruned as it is."""
+
+
+class MissingPackageError(PermsolveError, ImportError):
+    """A feature needs a package that is not installed."""
+
+
+class UntraceableError(PermsolveError, ValueError):
+    """A model cannot be turned into a graph of operators."""
+
+
+class InvalidSpecError(PermsolveError, ValueError):
+    """Axis groups, or a report of a permutation, contradict themselves or do not fit a model."""
+
+
+class VerificationError(PermsolveError, RuntimeError):
+    """A permuted network would compute something else; its weights are as they were before."""

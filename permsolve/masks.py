@@ -117,3 +117,23 @@ def _check_width(weight: NDArray[Any], permutation: NDArray[np.int64]) -> None:
         raise InvalidProblemError(
             f"the permutation orders {permutation.shape[0]} columns: axis 1 of shape {weight.shape} must have as many"
         )
+
+
+def kept_value(weight: Any, pattern: Pattern | str, saliency: str | SaliencyFunction = "magnitude") -> float:
+    """Saliency that a pattern keeps of a weight as it stands.
+
+    Parameters
+    ----------
+    weight : array_like or torch.Tensor, shape (out, columns) or (out, columns, k...)
+        The weight.
+    pattern : Pattern or str
+        The pattern.
+    saliency : str or callable, default "magnitude"
+        What each weight is worth.
+
+    Raises
+    ------
+    InvalidProblemError
+        When it is no weight, or not finite.
+    """
+    return Problem.from_weight(weight, pattern, saliency).baseline

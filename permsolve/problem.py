@@ -1,6 +1,6 @@
 """The permutation problem: a saliency matrix and a pattern."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -76,18 +76,25 @@ class Problem:
         self._fill(as_weight(matrix), Pattern.parse(pattern), lambda block: block)
 
     def _fill(self, weight: NDArray[Any], pattern: Pattern, score: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
-        """Store ``score`` of the weight block by block, columns first, with room for padding columns."""
+        """Store ``score`` of the weight block by block."""
         rows, columns = matrix_shape(weight.shape)
+        self._stack(((score(block), block.shape) for block in row_blocks(weight)), rows, columns, pattern)
+
+    def _stack(
+        self, blocks: Iterable[tuple[NDArray[Any], tuple[int, ...]]], rows: int, columns: int, pattern: Pattern
+    ) -> None:
+        """Store scores block by block, columns first, with room for padding columns."""
         padded: NDArray[Any] | None = None
         start = 0
-        for block in row_blocks(weight):
-            scored = _checked(score(block), block.shape, start)
+        for scores, shape in blocks:
+            scored = _checked(scores, shape, start)
             if padded is None:
                 width = pattern.group_count(columns) * pattern.m
                 padded = np.zeros((width, rows), scored.dtype)
-            padded[:columns, start : start + block.shape[0]] = scored.T
-            start += block.shape[0]
-        assert padded is not None  # a weight is never empty
+            padded[:columns, start : start + shape[0]] = scored.T
+            start += shape[0]
+        if padded is None or start != rows:
+            raise InvalidProblemError(f"the blocks have {start} rows in all, {rows} were announced")
         padded.flags.writeable = False
         if not np.isfinite(_total(padded)):
             raise InvalidProblemError(
@@ -134,6 +141,33 @@ class Problem:
             problem._fill(array, parsed, lambda block: chosen.function(block))
         else:
             problem._fill(_scored(as_matrix(array), chosen.function), parsed, lambda block: block)
+        return problem
+
+    @classmethod
+    def from_blocks(
+        cls, blocks: Iterable[NDArray[Any]], shape: tuple[int, int], pattern: Pattern | str = "2:4"
+    ) -> "Problem":
+        """The problem of a saliency that comes in blocks of rows, none of which is kept: layers that share columns.
+
+        Parameters
+        ----------
+        blocks : iterable of ndarray, shape (some rows, columns)
+            What each weight is worth, >= 0 and finite.
+        shape : tuple of int
+            Rows (of all blocks together) and columns.
+        pattern : Pattern or str, default "2:4"
+            The pattern.
+
+        Raises
+        ------
+        InvalidProblemError
+            When a block has another width, the rows do not add up, or an entry is negative, NaN or infinite.
+        InvalidPatternError
+            When the pattern is impossible.
+        """
+        rows, columns = shape
+        problem = cls.__new__(cls)
+        problem._stack(((block, (len(block), columns)) for block in blocks), rows, columns, Pattern.parse(pattern))
         return problem
 
     def __reduce__(self) -> tuple[Any, ...]:

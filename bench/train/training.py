@@ -1,7 +1,7 @@
 """Train a network, or take it from the cache."""
 
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -15,7 +15,14 @@ from permsolve import __version__
 from permsolve.io.safetensors import SafetensorsFile
 
 
-def train(name: str, data: Path, cache: Path, again: bool = False, on_step: OnStep | None = None) -> Manifest:
+def train(
+    name: str,
+    data: Path,
+    cache: Path,
+    again: bool = False,
+    on_step: OnStep | None = None,
+    seed: int | None = None,
+) -> Manifest:
     """Train a network and keep it in the cache, unless the cache holds it, trained by the same recipe.
 
     Parameters
@@ -30,6 +37,8 @@ def train(name: str, data: Path, cache: Path, again: bool = False, on_step: OnSt
         Train even when the cache holds the network, whole or damaged.
     on_step : callable, optional
         Called after each step of the training with its number and its loss.
+    seed : int, optional
+        Another seed than the recipe's; a cache holds one of them.
 
     Raises
     ------
@@ -38,16 +47,17 @@ def train(name: str, data: Path, cache: Path, again: bool = False, on_step: OnSt
     FileFormatError, OSError
         When the data cannot be read.
     """
-    network = get_network(name)
-    recipe = asdict(network.recipe)
+    chosen = get_network(name).recipe
+    chosen = chosen if seed is None else replace(chosen, seed=seed)
+    recipe = asdict(chosen)
     held = None if again else find(cache, name)
     if held is not None and held.recipe == recipe:
         return held
     dataset = load_data(name, data)
-    with reproducible(network.recipe.seed):
+    with reproducible(chosen.seed):
         model = build(name)
         start = perf_counter()
-        fit(model, dataset, network.recipe, on_step)
+        fit(model, dataset, chosen, on_step)
         seconds = perf_counter() - start
         result = score(model, dataset)
     return store(

@@ -13,11 +13,12 @@ from permsolve.cli.check import check
 from permsolve.cli.exit_codes import EPILOG, ExitCode
 from permsolve.cli.inspect import inspect
 from permsolve.cli.lossless import lossless
+from permsolve.cli.permute_checkpoint import permute_checkpoint
 from permsolve.cli.solve import solve
 from permsolve.cli.solvers import solvers
 from permsolve.cli.streams import discard_stdout, prepare_streams
 from permsolve.cli.text import printable
-from permsolve.errors import PermsolveError, SolverUnavailableError, UnsupportedProblemError
+from permsolve.errors import MissingPackageError, PermsolveError, SolverUnavailableError, UnsupportedProblemError
 
 # Typer brings its own click; the base class of its usage errors is reached through the one it exports.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -49,7 +50,7 @@ def _root(
     """Re-order the columns of weight matrices so that N:M sparsity keeps more of them."""
 
 
-for command in (solve, apply, check, inspect, bound, lossless, solvers):
+for command in (solve, apply, check, inspect, bound, lossless, solvers, permute_checkpoint):
     app.command(epilog=EPILOG)(command)
 
 
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except _UsageError as error:
         return _fail(error.format_message(), ExitCode.WRONG_INPUT)  # type: ignore[attr-defined]
-    except (UnsupportedProblemError, SolverUnavailableError) as error:
+    except (UnsupportedProblemError, SolverUnavailableError, MissingPackageError) as error:
         return _fail(str(error), ExitCode.SOLVER_REFUSES)
     except (BrokenPipeError, SystemExit):  # rich and click turn a broken pipe into an exit; nothing else exits
         discard_stdout()

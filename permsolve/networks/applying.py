@@ -1,0 +1,130 @@
+"""Put permutations into the parameters of a model, or take them out again."""
+
+from collections.abc import Iterable, Mapping
+from os import PathLike
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from permsolve.errors import InvalidSpecError
+from permsolve.networks.report import Report
+from permsolve.networks.spec import Spec
+
+
+def permute_tensors(
+    model: nn.Module,
+    spec: Spec,
+    permutations: Mapping[str, NDArray[np.int64]],
+    optimizer: torch.optim.Optimizer | None = None,
+) -> None:
+    """Re-order in place every axis that carries one of the named groups.
+
+    Parameters
+    ----------
+    model : Module
+        The model; it must have the parameters and buffers of the spec, in their shapes.
+    spec : Spec
+        The groups.
+    permutations : mapping of str to ndarray
+        Group -> permutation: channel ``j`` becomes what channel ``permutation[j]`` was.
+    optimizer : Optimizer, optional
+        Its state tensors that have the shape of their parameter follow it.
+
+    Raises
+    ------
+    InvalidSpecError
+        When a tensor is missing or has another shape; nothing is changed then.
+    """
+    tensors = {
+        **dict(model.named_buffers(remove_duplicate=False)),
+        **dict(model.named_parameters(remove_duplicate=False)),
+    }
+    _check(spec, tensors)
+    done: set[tuple[int, str, int]] = set()
+    names: dict[str, list[str]] = {}
+    for alias, owner in spec.aliases.items():
+        names.setdefault(owner, []).append(alias)
+    for group in spec.groups:
+        permutation = permutations.get(group.name)
+        if permutation is None:
+            continue
+        for use in group.uses:
+            if use.name not in tensors:
+                continue  # a free output
+            for name in [use.name, *names.get(use.name, [])]:
+                tensor = tensors.get(name)
+                key = (_memory(tensor), group.name, use.axis) if tensor is not None else None
+                if tensor is None or key in done:
+                    continue
+                done.add(key)  # type: ignore[arg-type]
+                index = torch.from_numpy(use.order(permutation, tensor.shape[use.axis])).to(tensor.device)
+                for one in [tensor, *_state(optimizer, tensor)]:
+                    with torch.no_grad():
+                        one.copy_(one.index_select(use.axis, index))
+
+
+def apply_(
+    model: nn.Module, report: Report | str | PathLike[str], optimizer: torch.optim.Optimizer | None = None
+) -> nn.Module:
+    """Repeat a permutation on another copy of the model: a checkpoint, averaged weights, a model in training.
+
+    Parameters
+    ----------
+    model : Module
+        Changed in place.
+    report : Report or path
+        What :func:`permute_` returned, or the file that it was saved to.
+    optimizer : Optimizer, optional
+        Its moment buffers follow their parameters.
+
+    Returns
+    -------
+    Module
+        ``model``.
+
+    Raises
+    ------
+    InvalidSpecError
+        When the model lacks a parameter, or has it in another shape.
+    FileFormatError
+        When the file is no report.
+    """
+    loaded = report if isinstance(report, Report) else Report.load(report)
+    permute_tensors(model, loaded.spec, loaded.permutations(), optimizer)
+    return model
+
+
+def invert_(
+    model: nn.Module, report: Report | str | PathLike[str], optimizer: torch.optim.Optimizer | None = None
+) -> nn.Module:
+    """Undo a permutation, bit for bit; see :func:`apply_`."""
+    loaded = report if isinstance(report, Report) else Report.load(report)
+    inverse = {name: np.argsort(permutation) for name, permutation in loaded.permutations().items()}
+    permute_tensors(model, loaded.spec, inverse, optimizer)
+    return model
+
+
+def _check(spec: Spec, tensors: Mapping[str, torch.Tensor]) -> None:
+    for name, shape in spec.shapes.items():
+        if name.startswith("output:"):
+            continue
+        if name not in tensors:
+            raise InvalidSpecError(f"the model has no parameter or buffer {name!r}, which the axis groups name")
+        if tuple(tensors[name].shape) != tuple(shape):
+            raise InvalidSpecError(
+                f"{name!r} has shape {tuple(tensors[name].shape)}, the axis groups say {tuple(shape)}"
+            )
+
+
+def _memory(tensor: torch.Tensor) -> int:
+    return tensor.data_ptr() if tensor.layout == torch.strided and tensor.numel() and not tensor.is_meta else id(tensor)
+
+
+def _state(optimizer: torch.optim.Optimizer | None, tensor: torch.Tensor) -> Iterable[torch.Tensor]:
+    """State tensors of a parameter that have its shape."""
+    if optimizer is None:
+        return []
+    state = optimizer.state.get(tensor, {})
+    return [one for one in state.values() if isinstance(one, torch.Tensor) and one.shape == tensor.shape]

@@ -1,0 +1,94 @@
+"""Solve the problems of all groups: one after the other, or side by side on an executor."""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from typing import Any
+
+from permsolve.api import solve
+from permsolve.networks.stacking import Stack
+from permsolve.pattern import Pattern
+from permsolve.result import Result
+from permsolve.saliency import Saliency
+
+_LOGGER = logging.getLogger(__name__)
+ATTEMPTS = 3
+_SHORTEST = 0.02
+# What executors of other packages raise when a worker is gone; they are not imported for their exceptions.
+_LOST = {
+    "KilledWorker",
+    "CommClosedError",
+    "WorkerCrashedError",
+    "RayTaskError",
+    "NodeDiedError",
+    "TerminatedWorkerError",
+}
+
+
+def solve_all(
+    stacks: Sequence[Stack],
+    pattern: Pattern,
+    saliency: Saliency,
+    *,
+    solver: str,
+    time_limit: float,
+    seed: int,
+    workers: int | None,
+    executor: Executor | None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Result]:
+    """Solve each problem within its share of the time, by work.
+
+    Without an executor one problem at a time is in memory. With one, all are submitted at once; a problem whose worker
+    is lost is given to another, and after three losses solved here.
+    """
+    total = sum(stack.work for stack in stacks)
+
+    def arguments(stack: Stack) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        limit = max(_SHORTEST, time_limit * stack.work / total)
+        return (stack.problem(pattern, saliency), solver), {"time_limit": limit, "seed": seed, "workers": workers}
+
+    results: list[Result] = []
+    if executor is None:
+        for stack in stacks:
+            args, kwargs = arguments(stack)
+            results.append(solve(*args, **kwargs))
+            if progress is not None:
+                progress(len(results), len(stacks))
+        return results
+    futures = [_submitted(executor, *arguments(stack)) for stack in stacks]
+    for stack, future in zip(stacks, futures, strict=True):
+        results.append(_result(executor, future, lambda stack=stack: arguments(stack)))  # type: ignore[misc]
+        if progress is not None:
+            progress(len(results), len(stacks))
+    return results
+
+
+def _submitted(executor: Executor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Future[Result] | None":
+    try:
+        return executor.submit(solve, *args, **kwargs)
+    except BrokenExecutor:
+        return None
+
+
+def _result(
+    executor: Executor,
+    future: "Future[Result] | None",
+    arguments: Callable[[], tuple[tuple[Any, ...], dict[str, Any]]],
+) -> Result:
+    """Wait for a result, and ask again when its worker is lost."""
+    for attempt in range(1, ATTEMPTS + 1):
+        if future is None:
+            break
+        try:
+            return future.result()
+        except Exception as error:
+            if (
+                not isinstance(error, BrokenExecutor | CancelledError | ConnectionError)
+                and type(error).__name__ not in _LOST
+            ):
+                raise
+            _LOGGER.warning("a worker was lost (%s), attempt %d of %d", error, attempt, ATTEMPTS)
+            future = _submitted(executor, *arguments()) if attempt < ATTEMPTS else None
+    args, kwargs = arguments()
+    return solve(*args, **kwargs)

@@ -1,0 +1,244 @@
+"""The axis groups of a network: which axis of which parameter carries which permutation."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from permsolve.errors import FileFormatError, InvalidSpecError
+from permsolve.io.reading import reading
+from permsolve.io.writing import atomic_write
+
+FORMAT = "permsolve-axis-groups"
+FORMAT_VERSION = 1
+
+Positions = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class AxisUse:
+    """An axis of a parameter, a buffer or a free output that follows a group.
+
+    Attributes
+    ----------
+    name : str
+        Qualified name of the parameter or buffer; of an output ``"output:0"``.
+    axis : int
+        The axis.
+    positions : ndarray of int64, shape (size, copies)
+        Where channel ``j`` of the group stands along the axis: at ``positions[j, 0]``, ``positions[j, 1]``, ... (the
+        same channel several times: repeated heads, the places of a flattened map, the halves of a fused layer).
+    """
+
+    name: str
+    axis: int
+    positions: Positions
+
+    def order(self, permutation: NDArray[Any], length: int) -> Positions:
+        """Index along the axis that puts channel ``permutation[j]`` where channel ``j`` stands."""
+        index = np.arange(length, dtype=np.int64)
+        index[self.positions] = self.positions[permutation]
+        return index
+
+
+@dataclass(frozen=True, eq=False)
+class AxisGroup:
+    """Channels that may be permuted freely, as long as all axes that carry them follow.
+
+    Attributes
+    ----------
+    name : str
+        Unique in its spec.
+    size : int
+        Number of channels.
+    uses : tuple of AxisUse
+        The axes that carry them.
+    """
+
+    name: str
+    size: int
+    uses: tuple[AxisUse, ...]
+
+    @property
+    def parameters(self) -> list[tuple[str, int]]:
+        """(qualified name, axis) of each use."""
+        return [(use.name, use.axis) for use in self.uses]
+
+
+@dataclass(frozen=True, eq=False)
+class Spec:
+    """All axis groups of a network.
+
+    Made by :func:`permsolve.networks.trace`, or by hand; saved as JSON text.
+
+    Attributes
+    ----------
+    groups : tuple of AxisGroup
+        The groups; no position of an axis belongs to two of them.
+    shapes : dict of str to tuple of int
+        Shapes of the parameters and buffers that are named.
+    notes : dict of str to str
+        Operator without a rule -> what that meant; and other remarks of the trace.
+    aliases : dict of str to str
+        Further names of tied tensors -> the name that the groups use.
+    """
+
+    groups: tuple[AxisGroup, ...]
+    shapes: Mapping[str, tuple[int, ...]]
+    notes: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = [group.name for group in self.groups]
+        if len(set(names)) != len(names):
+            raise InvalidSpecError(f"two axis groups have the same name: {sorted(names)}")
+        taken: dict[tuple[str, int], NDArray[np.bool_]] = {}
+        for group, use in self._uses():
+            shape = self.shapes.get(use.name)
+            if shape is None or not 0 <= use.axis < len(shape):
+                raise InvalidSpecError(
+                    f"group {group.name!r}: {use.name!r} has no axis {use.axis} (shapes say {shape})"
+                )
+            p = use.positions
+            if p.ndim != 2 or p.shape[0] != group.size or (p.size and not (0 <= p.min() <= p.max() < shape[use.axis])):
+                raise InvalidSpecError(
+                    f"group {group.name!r}: positions of {use.name!r} must have shape ({group.size}, copies) "
+                    f"and lie in 0 .. {shape[use.axis] - 1}"
+                )
+            seen = taken.setdefault((use.name, use.axis), np.zeros(shape[use.axis], np.bool_))
+            if seen[p].any() or np.unique(p).size != p.size:
+                raise InvalidSpecError(
+                    f"group {group.name!r}: a position of {use.name!r}, axis {use.axis}, is used twice"
+                )
+            seen[p] = True
+
+    def _uses(self) -> Iterator[tuple[AxisGroup, AxisUse]]:
+        for group in self.groups:
+            for use in group.uses:
+                yield group, use
+
+    def __repr__(self) -> str:
+        return f"Spec({len(self.groups)} axis groups, {len(self.shapes)} tensors)"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON values; :meth:`from_dict` is its inverse."""
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "groups": [
+                {
+                    "name": group.name,
+                    "size": group.size,
+                    "uses": [
+                        {"name": use.name, "axis": use.axis, "positions": _written(use.positions)} for use in group.uses
+                    ],
+                }
+                for group in self.groups
+            ],
+            "shapes": {name: list(shape) for name, shape in self.shapes.items()},
+            "notes": dict(self.notes),
+            "aliases": dict(self.aliases),
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "Spec":
+        """Make a spec of what :meth:`to_dict` gave, or of the same written by hand.
+
+        ``positions`` is a list (one position, or a list of positions, per channel), or
+        ``{"start": s, "step": a, "copies": [[count, step], ...]}`` for ``s + a * channel + sum(step * copy)``.
+
+        Raises
+        ------
+        FileFormatError
+            When something is missing or has the wrong type.
+        InvalidSpecError
+            When the groups contradict themselves.
+        """
+        try:
+            if document["format"] != FORMAT or document["format_version"] != FORMAT_VERSION:
+                raise FileFormatError(f"not axis groups of format version {FORMAT_VERSION}")
+            groups = tuple(
+                AxisGroup(
+                    str(group["name"]),
+                    int(group["size"]),
+                    tuple(
+                        AxisUse(str(use["name"]), int(use["axis"]), _read(use["positions"], int(group["size"])))
+                        for use in group["uses"]
+                    ),
+                )
+                for group in document["groups"]
+            )
+            shapes = {str(name): tuple(int(n) for n in shape) for name, shape in document["shapes"].items()}
+            texts = ({str(k): str(v) for k, v in document.get(part, {}).items()} for part in ("notes", "aliases"))
+            return cls(groups, shapes, *texts)
+        except (InvalidSpecError, FileFormatError):
+            raise
+        except KeyError as error:
+            raise FileFormatError(f"not axis groups: there is no {error}") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise FileFormatError(f"not axis groups: {error}") from error
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the spec as JSON; the file appears whole or not at all."""
+        text = json.dumps(self.to_dict(), indent=1) + "\n"
+        atomic_write(path, lambda stream: stream.write(text.encode()))
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> "Spec":
+        """Read what :meth:`save` wrote, or a hand-written file.
+
+        Raises
+        ------
+        FileFormatError, InvalidSpecError
+            When the file is no spec, or contradicts itself.
+        """
+        source = Path(path)
+        with reading(source, "axis groups"):
+            return cls.from_dict(json.loads(source.read_bytes()))
+
+    def draw(self, path: str | PathLike[str]) -> None:
+        """Write a picture (.svg) of the network's axes: a row per parameter, a colour per group."""
+        from permsolve.networks.drawing import svg
+
+        text = svg(self)
+        atomic_write(path, lambda stream: stream.write(text.encode()))
+
+
+def _written(positions: Positions) -> Any:
+    """Positions as a formula where one fits, else as a list."""
+    size, copies = positions.shape
+    start = int(positions[0, 0])
+    step = int(positions[1, 0] - start) if size > 1 else 1
+    offsets = positions[0] - start
+    levels: list[list[int]] = []
+    inner = offsets
+    while inner.size > 1:
+        stride = int(inner[1] - inner[0])
+        run = 1
+        while run < inner.size and inner[run] == run * stride:
+            run += 1
+        if inner.size % run:
+            break
+        levels.insert(0, [run, stride])
+        inner = inner[::run]
+    formula = {"start": start, "step": step, "copies": levels}
+    if np.prod([count for count, _ in levels], dtype=int) == copies and np.array_equal(_read(formula, size), positions):
+        return formula
+    return positions[:, 0].tolist() if copies == 1 else positions.tolist()
+
+
+def _read(written: Any, size: int) -> Positions:
+    if isinstance(written, Mapping):
+        offsets = np.zeros(1, np.int64)
+        for count, step in written.get("copies", []):
+            offsets = (offsets[:, None] + np.arange(int(count)) * int(step)).ravel()
+        return int(written["start"]) + int(written["step"]) * np.arange(size)[:, None] + offsets
+    positions = np.asarray(written)
+    if positions.dtype.kind not in "iu":
+        raise ValueError(f"positions must be whole numbers, got {positions.dtype}")
+    return (positions[:, None] if positions.ndim == 1 else positions).astype(np.int64)

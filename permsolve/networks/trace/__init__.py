@@ -1,0 +1,5 @@
+"""Find the axis groups of a model: export, walk with the rules, resolve the symmetry structure."""
+
+from permsolve.networks.trace.tracing import trace
+
+__all__ = ["trace"]

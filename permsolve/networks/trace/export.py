@@ -1,0 +1,82 @@
+"""From a module to a functional ATen graph."""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from permsolve.errors import InvalidOptionError, UntraceableError
+
+ExampleInputs = Sequence[Any] | Mapping[str, Any]
+
+
+def split_inputs(example_inputs: ExampleInputs | torch.Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and keyword arguments of a call.
+
+    Raises
+    ------
+    InvalidOptionError
+        When the example is neither a tensor, a tuple or list, nor a dict with names as keys.
+    """
+    if isinstance(example_inputs, torch.Tensor):
+        return (example_inputs,), {}
+    if isinstance(example_inputs, Mapping) and all(isinstance(name, str) for name in example_inputs):
+        return (), dict(example_inputs)
+    if isinstance(example_inputs, tuple | list):
+        return tuple(example_inputs), {}
+    raise InvalidOptionError(
+        f"example_inputs is a tuple of arguments or a dict of keyword arguments, got {type(example_inputs).__name__}"
+    )
+
+
+@contextmanager
+def mode(model: nn.Module, training: bool) -> Iterator[None]:
+    """Put the whole module into training or evaluation mode, and every part back into its own afterwards."""
+    before = [(part, part.training) for part in model.modules()]
+    model.train(training)
+    try:
+        yield
+    finally:
+        for part, was in before:
+            part.training = was
+
+
+PREFIX = "whole."
+
+
+class _Whole(nn.Module):
+    """The model as a part: as the whole of a graph, its names could clash with those of a graph module."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.whole = model
+        self.training = model.training
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.whole(*args, **kwargs)
+
+
+def exported(model: nn.Module, example_inputs: ExampleInputs, *, training: bool) -> Any:
+    """The module as a functional graph of ATen operators, high-level ones kept.
+
+    Raises
+    ------
+    UntraceableError
+        When torch cannot export it, for example because its course depends on data.
+    """
+    args, kwargs = split_inputs(example_inputs)
+    with mode(model, training), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            program = torch.export.export(_Whole(model), args, kwargs, strict=False)
+            return program.run_decompositions({})
+        except Exception as error:  # the model's own code runs here: whatever it raises ends up in one clear message
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise UntraceableError(
+                f"torch.export cannot trace {type(model).__name__} ({type(error).__name__}: {reason}). Make the "
+                "forward free of data-dependent control flow, or write the axis groups by hand (permsolve.networks.Spec) "
+                "and pass them as spec="
+            ) from error

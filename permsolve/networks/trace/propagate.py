@@ -1,0 +1,222 @@
+"""Walk a graph with the rules and collect what its operators demand."""
+
+import logging
+import operator
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+from permsolve.networks.rules import RULES, Call, Outcome, pointwise_rule
+from permsolve.networks.symmetry.combining import merge
+from permsolve.networks.symmetry.structure import Structure
+from permsolve.networks.symmetry.value import Value, pin
+from permsolve.networks.trace.export import PREFIX
+
+_LOGGER = logging.getLogger(__name__)
+
+# They check something and return nothing.
+_SILENT = ("aten._assert_tensor_metadata", "aten._assert_scalar", "aten._assert_async", "aten.sym_constrain_range")
+
+
+class Walk:
+    """One pass over an exported program.
+
+    Parameters
+    ----------
+    structure : Structure
+        Receives the demands.
+    parameter : callable
+        Gives the value of a parameter or buffer by its qualified name, None for what never moves.
+    free_outputs : callable
+        Whether the output of this number and name may come out permuted.
+    """
+
+    def __init__(
+        self,
+        structure: Structure,
+        parameter: Callable[[str], Value | None],
+        free_output: Callable[[int], bool] = lambda number: False,
+        *,
+        training: bool = False,
+    ) -> None:
+        self.structure = structure
+        self.parameter = parameter
+        self.free_output = free_output
+        self.training = training
+        self.unknown: dict[str, int] = {}
+        self.outputs: dict[int, Value] = {}
+        self._values: dict[Node, Any] = {}
+
+    def run(self, program: Any) -> None:
+        """Follow the graph from the inputs to the outputs."""
+        for node in program.graph.nodes:
+            if node.op == "placeholder":
+                self._values[node] = self._placeholder(node, program.graph_signature)
+            elif node.op == "call_function":
+                self._values[node] = self._called(node)
+            elif node.op == "output":
+                self._finish(node, program.graph_signature)
+            else:
+                self._values[node] = _still(node)
+
+    def _placeholder(self, node: Node, signature: Any) -> Value | None:
+        name = signature.inputs_to_parameters.get(node.name) or signature.inputs_to_buffers.get(node.name)
+        value = self.parameter(name.removeprefix(PREFIX)) if name is not None else None
+        return value if value is not None else _still(node)
+
+    def _called(self, node: Node) -> Any:
+        if node.target is operator.getitem:
+            source, place = self._values[node.all_input_nodes[0]], node.args[1]
+            return source[place] if isinstance(place, int) and isinstance(source, list | tuple) else _still(node)
+        name = _name(node)
+        if name in _SILENT:
+            return None
+        call = self._call(node, name)
+        rule = RULES.get(f"{name}.{getattr(node.target, '_overloadname', '')}") or RULES.get(name)
+        tags = getattr(node.target, "tags", ())
+        if rule is None and torch.Tag.pointwise in tags and torch.Tag.nondeterministic_seeded not in tags:
+            rule = pointwise_rule
+        outcome: Outcome = rule(call) if rule is not None and call is not None else None
+        if outcome is not None and self._fits(node, outcome):
+            return outcome
+        self.unknown[name] = self.unknown.get(name, 0) + 1
+        for argument in node.all_input_nodes:
+            self._pin(self._values.get(argument))
+        return _still(node)
+
+    def _call(self, node: Node, name: str) -> Call | None:
+        """The call with its arguments by name; None when an argument is computed from data."""
+        schema = getattr(node.target, "_schema", None)
+        if schema is None:
+            return None
+        arguments: dict[str, Any] = {}
+        for position, argument in enumerate(schema.arguments):
+            if position < len(node.args) and not argument.kwarg_only:
+                given: Any = node.args[position]
+            elif argument.name in node.kwargs:
+                given = node.kwargs[argument.name]
+            else:
+                given = argument.default_value
+            try:
+                arguments[argument.name] = self._replaced(given, name)
+            except _DataDependent:
+                return None
+        value = node.meta.get("val")
+        results = value if isinstance(value, list | tuple) else [value]
+        used = frozenset(
+            user.args[1] for user in node.users if user.target is operator.getitem and isinstance(user.args[1], int)
+        )
+        return Call(self.structure, name, arguments, tuple(_shape(one) for one in results), used, self.training)
+
+    def _replaced(self, argument: Any, name: str) -> Any:
+        if isinstance(argument, Node):
+            value = self._values[argument]
+            if isinstance(value, Value):
+                return value
+            if name in _SIZED:
+                return None
+            raise _DataDependent
+        if isinstance(argument, list | tuple):
+            return [self._replaced(item, name) for item in argument]
+        return argument
+
+    def _fits(self, node: Node, outcome: Outcome) -> bool:
+        """Whether a rule's results have the shapes that the graph states."""
+        value = node.meta.get("val")
+        if isinstance(value, list | tuple):
+            if not isinstance(outcome, list | tuple) or len(outcome) < len(value):
+                return False
+            pairs = list(zip(outcome, value, strict=False))
+        else:
+            pairs = [(outcome, value)]
+        good = all(one is None or (isinstance(one, Value) and one.shape == _shape(stated)) for one, stated in pairs)
+        if not good:
+            _LOGGER.warning("the rule for %s gave another shape than the graph states: pinned", node.target)
+        return good
+
+    def _pin(self, value: Any) -> None:
+        if isinstance(value, Value):
+            pin(self.structure, value)
+        elif isinstance(value, list | tuple):
+            for one in value:
+                self._pin(one)
+
+    def _finish(self, node: Node, signature: Any) -> None:
+        """Outputs stand still; what is written back to a buffer or parameter moves as that does."""
+        written = {**signature.buffers_to_mutate, **getattr(signature, "parameters_to_mutate", {})}
+        number = 0
+        for spec in signature.output_specs:
+            name = getattr(spec.arg, "name", None)
+            result = next((arg for arg in node.all_input_nodes if arg.name == name), None)
+            value = self._values.get(result) if result is not None else None
+            if spec.kind.name in ("BUFFER_MUTATION", "PARAMETER_MUTATION"):
+                self._written(value, self.parameter(written[name].removeprefix(PREFIX)))
+                continue
+            if spec.kind.name == "USER_OUTPUT":
+                if isinstance(value, Value) and self.free_output(number):
+                    self.outputs[number] = value
+                else:
+                    self._pin(value)
+                number += 1
+            else:
+                self._pin(value)
+
+    def _written(self, value: Any, target: Value | None) -> None:
+        if isinstance(value, Value) and target is not None and value.shape == target.shape:
+            merge(self.structure, [value, Value(target.shape, target.bundles)], target.shape)
+        else:
+            self._pin(value)
+            self._pin(target)
+
+
+# Their rules read sizes from the result, so that these may be computed from data.
+_SIZED = {
+    f"aten.{name}"
+    for name in (
+        "view",
+        "reshape",
+        "_unsafe_view",
+        "expand",
+        "zeros",
+        "ones",
+        "full",
+        "empty",
+        "arange",
+        "new_zeros",
+        "new_ones",
+    )
+}
+# Lengths that depend on data are stood for by primes: nothing moves along them, they only must be told apart.
+_PRIMES = (10007, 10009, 10037, 10039, 10061, 10067, 10069, 10079, 10091, 10093, 10099, 10103, 10111, 10133, 10139)
+
+
+class _DataDependent(Exception):
+    """An argument of an operator is a number computed from data."""
+
+
+def _name(node: Node) -> str:
+    packet = getattr(node.target, "overloadpacket", None)
+    return str(packet) if packet is not None else str(node.target)
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    return tuple(_length(length) for length in value.shape) if isinstance(value, torch.Tensor) else None
+
+
+def _length(length: Any) -> int:
+    if isinstance(length, int):
+        return length
+    expression = length.node.expr
+    numbers = {symbol: _PRIMES[zlib.crc32(str(symbol).encode()) % len(_PRIMES)] for symbol in expression.free_symbols}
+    return int(expression.subs(numbers))
+
+
+def _still(node: Node) -> Any:
+    value = node.meta.get("val")
+    if isinstance(value, list | tuple):
+        return [None if (shape := _shape(one)) is None else Value(shape) for one in value]
+    shape = _shape(value)
+    return None if shape is None else Value(shape)

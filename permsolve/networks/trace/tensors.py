@@ -1,0 +1,75 @@
+"""The parameters and buffers of a module: which names stand for one tensor, and which may move at all."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Named tensors of a module, merged where several names stand for the same one.
+
+    Attributes
+    ----------
+    owner : dict of str to str
+        Every qualified name -> the first name of the same tensor.
+    tensors : dict of str to Tensor
+        First names only.
+    fixed : dict of str to str
+        First names of tensors that must not move -> the reason in plain words.
+    """
+
+    owner: dict[str, str]
+    tensors: dict[str, torch.Tensor]
+    fixed: dict[str, str] = field(default_factory=dict)
+
+
+def named_tensors(model: nn.Module) -> Tensors:
+    """Collect the parameters and buffers of a module."""
+    owner: dict[str, str] = {}
+    tensors: dict[str, torch.Tensor] = {}
+    fixed: dict[str, str] = {}
+    known: dict[object, str] = {}
+    for name, tensor in [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]:
+        first = known.setdefault(_identity(tensor), name)
+        owner[name] = first
+        tensors.setdefault(first, tensor)
+    saved = set(model.state_dict(keep_vars=True))
+    for name, tensor in tensors.items():
+        if all(alias not in saved for alias, first in owner.items() if first == name):
+            fixed[name] = "a buffer that is not saved with the weights"
+        elif tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
+            fixed[name] = "not a dense real tensor"
+    for name in _overlapping(tensors):
+        fixed[name] = "shares memory with another tensor"
+    return Tensors(owner, tensors, fixed)
+
+
+def _identity(tensor: torch.Tensor) -> object:
+    """Equal for tensors that are the same memory, seen the same way."""
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.numel() == 0:
+        return id(tensor)
+    return tensor.device, tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride()
+
+
+def _overlapping(tensors: dict[str, torch.Tensor]) -> set[str]:
+    """Names of tensors of which a part belongs to another one, or that overlap themselves."""
+    spans = []
+    found = set()
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.numel() == 0:
+            continue
+        extent = sum((length - 1) * stride for length, stride in zip(tensor.shape, tensor.stride(), strict=True)) + 1
+        if extent < tensor.numel():
+            found.add(name)
+        begin = tensor.data_ptr()
+        spans.append((str(tensor.device), begin, begin + extent * tensor.element_size(), name))
+    spans.sort()
+    widest: tuple[str, int, int, str] | None = None
+    for span in spans:
+        if widest is not None and widest[0] == span[0] and span[1] < widest[2]:
+            found |= {span[3], widest[3]}
+        if widest is None or widest[0] != span[0] or span[2] > widest[2]:
+            widest = span
+    return found

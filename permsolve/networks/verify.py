@@ -1,0 +1,256 @@
+"""Run a model before and after, and compare what comes out.
+
+Everything runs on copies, in float64 where the model allows: there a legitimate permutation moves the outputs by some
+1e-15, so that a wrong one cannot hide in rounding. Where a model computes in a shorter
+type inside, the comparison is coarser.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from permsolve.errors import VerificationError
+from permsolve.networks.trace.export import ExampleInputs, mode, split_inputs
+
+TOLERANCE = 1e-9
+# Of models that cast to a shorter type inside, whatever type their parameters have.
+COARSE_TOLERANCE = 2e-5
+SCALES = (1.0, 0.1, 10.0)
+
+_DROPOUTS = (
+    F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout, torch.dropout,
+)  # fmt: skip
+
+
+@dataclass
+class _Run:
+    """What one call gave."""
+
+    outputs: list[torch.Tensor]
+    state: dict[str, torch.Tensor]
+
+
+class Reference:
+    """Outputs of a model before it is permuted, to be compared with those after.
+
+    Parameters
+    ----------
+    model : Module
+        The model as it is now; it is copied.
+    example_inputs : tuple or dict
+        Arguments of a call.
+    seed : int
+        Of the further inputs that are drawn.
+    """
+
+    def __init__(self, model: nn.Module, example_inputs: ExampleInputs, seed: int) -> None:
+        self.notes: dict[str, str] = {}
+        self._copy, self._double = _double(model)
+        if not self._double:
+            self.notes["verification"] = "the model cannot be converted to float64: compared in its own type"
+        self._samples = _samples(example_inputs, seed, self._double)
+        watch = _ShortTypes()
+        with watch:
+            first = _called(self._copy, self._samples[0], training=False)
+        self.tolerance = TOLERANCE if self._double and not watch.seen else COARSE_TOLERANCE
+        if self.tolerance != TOLERANCE and self._double:
+            self.notes["verification"] = "the model computes in a shorter type than float64 inside: compared at 2e-5"
+        self._eval: list[_Run | None] = [first]
+        self._eval += [_tried(self._copy, sample, training=False) for sample in self._samples[1:]]
+        self._train = self._training_reference()
+
+    def _training_reference(self) -> _Run | None:
+        runs = [_tried(self._copy, self._samples[0], training=True, seed=seed) for seed in (0, 1)]
+        if runs[0] is None or runs[1] is None:
+            self.notes["training mode"] = "the model does not run in training mode with these inputs: not compared"
+            return None
+        if _difference(runs[0].outputs, runs[1].outputs) > self.tolerance:
+            self.notes["training mode"] = "the outputs depend on random numbers in training mode: not compared"
+            return None
+        return runs[0]
+
+    def error(
+        self,
+        permute: Callable[[nn.Module], object],
+        restore: Callable[[nn.Module], object],
+        outputs: Mapping[int, Mapping[int, Sequence[int]]],
+    ) -> float:
+        """Largest relative difference between the model and a permuted copy of it.
+
+        Parameters
+        ----------
+        permute, restore : callable
+            Permute a copy of the model in place, and undo it.
+        outputs : mapping
+            Orders in which free outputs come out.
+
+        Raises
+        ------
+        VerificationError
+            When the difference is larger than rounding explains.
+        """
+        changed = deepcopy(self._copy)
+        permute(changed)
+        worst = 0.0
+        for sample, before in zip(self._samples, self._eval, strict=True):
+            if before is not None:
+                after = _called(changed, sample, training=False)
+                worst = max(worst, _difference(_reordered(before.outputs, outputs), after.outputs))
+        if self._train is not None:
+            trained = deepcopy(changed)
+            after = _called(trained, self._samples[0], training=True, advance=True)
+            restore(trained)
+            worst = max(
+                worst,
+                _difference(_reordered(self._train.outputs, outputs), after.outputs),
+                _difference(list(self._train.state.values()), list(_buffers(trained).values())),
+            )
+        if not worst <= self.tolerance:
+            raise VerificationError(
+                f"the permuted model computes something else: outputs differ by {worst:.2e} of their largest entry "
+                f"(allowed: {self.tolerance:.0e}). All weights are as they were. Please report this model; until then "
+                "leave its layers out with exclude=, or write the axis groups by hand (spec=)"
+            )
+        return worst
+
+
+def _double(model: nn.Module) -> tuple[nn.Module, bool]:
+    copy = deepcopy(model)
+    real = [t for t in (*copy.parameters(), *copy.buffers()) if t.is_floating_point()]
+    if any(t.element_size() == 1 or t.layout != torch.strided for t in real):
+        return copy, False
+    return copy.double(), True
+
+
+def _samples(example_inputs: ExampleInputs, seed: int, double: bool) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """The example, and fresh inputs like it at several scales."""
+    generator = torch.Generator().manual_seed(seed)
+    example = split_inputs(example_inputs)
+
+    def converted(leaf: Any) -> Any:
+        if isinstance(leaf, torch.Tensor):
+            return leaf.double() if double and leaf.is_floating_point() else leaf.clone()
+        return leaf
+
+    def drawn(leaf: Any, scale: float) -> Any:
+        leaf = converted(leaf)
+        if not isinstance(leaf, torch.Tensor) or leaf.numel() == 0:
+            return leaf
+        if leaf.is_floating_point():
+            noise = torch.randn(leaf.shape, generator=generator, dtype=leaf.dtype)
+            return noise.to(leaf.device) * scale
+        if leaf.dtype in (torch.int64, torch.int32) and int(leaf.max()) > 1:
+            new = torch.randint(int(leaf.min()), int(leaf.max()) + 1, leaf.shape, generator=generator)
+            return new.to(leaf.device, leaf.dtype)
+        return leaf
+
+    return [pytree.tree_map(converted, example)] + [
+        pytree.tree_map(lambda leaf, scale=scale: drawn(leaf, scale), example) for scale in SCALES
+    ]
+
+
+def _called(
+    model: nn.Module,
+    sample: tuple[tuple[Any, ...], dict[str, Any]],
+    *,
+    training: bool,
+    seed: int = 0,
+    advance: bool = False,
+) -> _Run:
+    """Call a copy of the model (the model itself, with ``advance``) without dropout."""
+    args, kwargs = pytree.tree_map(lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf, sample)
+    runner = model if advance else deepcopy(model)
+    with torch.random.fork_rng(), mode(runner, training), torch.no_grad(), _NoDropout():
+        torch.manual_seed(seed)
+        outputs = runner(*args, **kwargs)
+    leaves = [leaf for leaf in pytree.tree_leaves(_plain(outputs)) if isinstance(leaf, torch.Tensor)]
+    return _Run([leaf.detach().clone() for leaf in leaves], _buffers(runner))
+
+
+def _tried(
+    model: nn.Module, sample: tuple[tuple[Any, ...], dict[str, Any]], *, training: bool, seed: int = 0
+) -> _Run | None:
+    """Like :func:`_called`, but None when the model refuses inputs that the caller did not give."""
+    try:
+        return _called(model, sample, training=training, seed=seed)
+    except Exception:  # the model's own code, on inputs or in a mode that nobody promised it takes
+        return None
+
+
+def _plain(outputs: Any) -> Any:
+    """Outputs whose class torch cannot take apart, such as a dataclass, by their attributes."""
+    if isinstance(outputs, Mapping):
+        return dict(outputs)
+    if hasattr(outputs, "__dataclass_fields__"):
+        return {name: getattr(outputs, name) for name in outputs.__dataclass_fields__}
+    return outputs
+
+
+def _buffers(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
+
+
+def _reordered(outputs: list[torch.Tensor], orders: Mapping[int, Mapping[int, Sequence[int]]]) -> list[torch.Tensor]:
+    result = list(outputs)
+    for number, axes in orders.items():
+        for axis, index in axes.items():
+            result[number] = result[number].index_select(axis, torch.tensor(index, device=result[number].device))
+    return result
+
+
+def _difference(before: list[torch.Tensor], after: list[torch.Tensor]) -> float:
+    """Largest difference, relative to the largest entry of its tensor; inf where shapes or infinities differ."""
+    worst = 0.0
+    for a, b in zip(before, after, strict=True):
+        if a.shape != b.shape:
+            return math.inf
+        if a.numel() == 0:
+            continue
+        x, y = (t.to(torch.complex128 if t.is_complex() else torch.float64) for t in (a, b))
+        finite = torch.isfinite(x)
+        if not torch.equal(finite, torch.isfinite(y)):
+            return math.inf
+        x, y = x[finite], y[finite]
+        if x.numel():
+            largest = float(x.abs().max())
+            worst = max(worst, float((x - y).abs().max()) / max(largest, 1e-300))
+    return worst
+
+
+class _NoDropout(TorchFunctionMode):
+    """Calls of dropout return their input: permuted channels would meet other random numbers."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func in _DROPOUTS:
+            return args[0] if args else kwargs["input"]
+        if func is F.scaled_dot_product_attention:
+            if len(args) > 4:
+                args = (*args[:4], 0.0, *args[5:])
+            else:
+                kwargs["dropout_p"] = 0.0
+        return func(*args, **kwargs)
+
+
+class _ShortTypes(TorchDispatchMode):
+    """Notes whether an operator made a real tensor in a shorter type than float64."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in pytree.tree_leaves(result):
+            if isinstance(leaf, torch.Tensor) and leaf.is_floating_point() and leaf.element_size() < 8:
+                self.seen = True
+        return result
