@@ -58,7 +58,7 @@ def test_the_same_function_in_the_same_shards(dtype: torch.dtype, tmp_path: Path
     before, after = _tensors(source), _tensors(out)
     assert before.keys() == after.keys()
     changed = [name for name, tensor in after.items() if not torch.equal(tensor, before[name])]
-    assert len(changed) == 10
+    assert len(changed) == 9  # all but the norms, which are ones
     for name, tensor in after.items():
         assert tensor.dtype == before[name].dtype
         assert torch.equal(tensor.flatten().sort().values, before[name].flatten().sort().values)
