@@ -98,8 +98,8 @@ def measure(
 def _prune(model: nn.Module, pattern: str, first: str | None) -> float:
     """Prune in place; the share of the magnitude that is kept."""
     weights = prunable_weights(model, exclude=first)
-    before = sum(float(weight.tensor.abs().double().sum()) for weight in weights)
+    before = sum(float(weight.tensor.detach().abs().double().sum()) for weight in weights)
     networks.prune_(model, pattern, exclude=first)
     networks.finalize_(model)
-    after = sum(float(weight.tensor.abs().double().sum()) for weight in prunable_weights(model, exclude=first))
+    after = sum(float(weight.tensor.detach().abs().double().sum()) for weight in prunable_weights(model, exclude=first))
     return after / before

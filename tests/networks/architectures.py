@@ -37,7 +37,8 @@ class Architecture:
     inputs : callable
         Makes example inputs, by keyword.
     coverage : float
-        What is at least reached.
+        What is at least reached. The rest is depthwise or reads the image (mamba, convnext), or heads picked by lists of
+        indices, which count as data, pin it (falcon).
     """
 
     name: str
@@ -178,14 +179,20 @@ ARCHITECTURES = (
     _causal("opt", "OPTConfig", **{**_TEXT, "ffn_dim": INNER, "word_embed_proj_dim": WIDTH}),
     _causal("bloom", "BloomConfig", vocab_size=VOCABULARY, hidden_size=WIDTH, n_layer=2, n_head=HEADS,
             bos_token_id=1, eos_token_id=2),
-    _causal("falcon", "FalconConfig", **_TEXT, new_decoder_architecture=False, multi_query=True),
+    _causal(
+        "falcon",
+        "FalconConfig",
+        0.9, **_TEXT, new_decoder_architecture=False, multi_query=True),
     _causal("stablelm", "StableLmConfig", **{**_GROUPED, "head_dim": 8}),
     _causal("olmo2", "Olmo2Config", **{**_GROUPED, "head_dim": 8}),
     _causal("cohere", "CohereConfig", **_GROUPED),
     _causal("starcoder2", "Starcoder2Config", **_GROUPED),
     _causal("granite", "GraniteConfig", **_GROUPED),
     Architecture("mixtral", _mixtral, lambda: {"input_ids": _ids()}, 0.99),
-    _causal("mamba", "MambaConfig", vocab_size=VOCABULARY, hidden_size=WIDTH, state_size=8, num_hidden_layers=2,
+    _causal(
+        "mamba",
+        "MambaConfig",
+        0.97, vocab_size=VOCABULARY, hidden_size=WIDTH, state_size=8, num_hidden_layers=2,
             time_step_rank=8, bos_token_id=1, eos_token_id=2, pad_token_id=0),
     _masked("bert", "BertConfig", fast=True),
     _masked("roberta", "RobertaConfig"),
@@ -203,7 +210,10 @@ ARCHITECTURES = (
     _vision("beit", "BeitConfig", **_VISION),
     _vision("swin", "SwinConfig", size=16, image_size=16, patch_size=2, embed_dim=16, depths=[2, 2], num_heads=[2, 4],
             window_size=4),
-    _vision("convnext", "ConvNextConfig", size=16, hidden_sizes=[16, 32], depths=[2, 2], num_stages=2, patch_size=2),
+    _vision(
+        "convnext",
+        "ConvNextConfig",
+        0.8, size=16, hidden_sizes=[16, 32], depths=[2, 2], num_stages=2, patch_size=2),
     _vision("resnet", "ResNetConfig", fast=True, size=16, embedding_size=16, hidden_sizes=[64, 128], depths=[2, 2]),
     _vision("mobilenet_v2", "MobileNetV2Config", 0.0, size=32, image_size=32, depth_multiplier=0.25),
     _vision("regnet", "RegNetConfig", size=16, embedding_size=16, hidden_sizes=[32, 64], depths=[1, 2],

@@ -51,7 +51,7 @@ def test_architecture(architecture: Architecture) -> None:
     model, inputs = _lively(architecture.build()), architecture.inputs()
     original = deepcopy(model)
     before = outputs(model, inputs)
-    report = networks.permute_(model, inputs, verify=False, solver="random", time_limit=0.5, workers=1)
+    report = networks.permute_(model, inputs, verify=False, solver="local-search", time_limit=1.0, workers=1)
     after = outputs(model, inputs)
     assert relative_error(after, before) <= TOLERANCE
     assert report.coverage >= architecture.coverage, report.skipped

@@ -20,7 +20,7 @@ from permsolve.networks.checkpoints.resuming import ResumingExecutor
 from tests.cli.conftest import Answer, run_command
 from tests.networks.checkpoints.tiny import build, llama, save
 
-QUICK = ("--time-limit", "0.3", "--workers", "1", "--solver", "random")
+QUICK = ("--time-limit", "0.3", "--workers", "1", "--solver", "local-search")
 
 
 def _logits(folder: Path) -> torch.Tensor:
@@ -58,7 +58,7 @@ def test_the_same_function_in_the_same_shards(dtype: torch.dtype, tmp_path: Path
     before, after = _tensors(source), _tensors(out)
     assert before.keys() == after.keys()
     changed = [name for name, tensor in after.items() if not torch.equal(tensor, before[name])]
-    assert len(changed) > 10
+    assert len(changed) == 9  # all but the norms, which are ones
     for name, tensor in after.items():
         assert tensor.dtype == before[name].dtype
         assert torch.equal(tensor.flatten().sort().values, before[name].flatten().sort().values)
@@ -83,7 +83,7 @@ def test_prune(tmp_path: Path) -> None:
         "mlp.gate_proj",
         "mlp.down_proj",
     )
-    assert pruned == {f"model.layers.{layer}.{part}.weight" for layer in range(2) for part in parts}
+    assert pruned == {f"model.layers.0.{part}.weight" for part in parts}
     only_head = ("--prune", "--include", "lm_head", "--pattern", "1:4", "-q")
     answer = run_command("permute-checkpoint", source, "--out", tmp_path / "head", *QUICK, *only_head)
     assert answer.code == 0, answer.err

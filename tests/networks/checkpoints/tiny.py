@@ -10,7 +10,7 @@ TEXT: dict[str, Any] = {
     "vocab_size": 48,
     "hidden_size": 32,
     "intermediate_size": 64,
-    "num_hidden_layers": 2,
+    "num_hidden_layers": 1,
     "num_attention_heads": 4,
     "max_position_embeddings": 32,
 }
@@ -32,7 +32,7 @@ def build(name: str) -> Any:
     if name == "mixtral":
         return hf.MixtralForCausalLM(hf.MixtralConfig(**TEXT, num_key_value_heads=2, num_local_experts=4))
     if name == "t5":
-        t5: dict[str, Any] = {"vocab_size": 48, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
+        t5: dict[str, Any] = {"vocab_size": 48, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_heads": 4}
         t5["decoder_start_token_id"] = 0
         return hf.T5ForConditionalGeneration(hf.T5Config(**t5))
     if name == "vit":
