@@ -119,9 +119,7 @@ def _check_width(weight: NDArray[Any], permutation: NDArray[np.int64]) -> None:
         )
 
 
-def kept_value(
-    weight: Any, pattern: Pattern | str, saliency: str | SaliencyFunction = "magnitude"
-) -> float:
+def kept_value(weight: Any, pattern: Pattern | str, saliency: str | SaliencyFunction = "magnitude") -> float:
     """Saliency that a pattern keeps of a weight as it stands.
 
     Parameters

@@ -8,13 +8,13 @@ one N:M problem of all prunable weights that read its channels; the permutations
 the outputs are compared before and after.
 """
 
+from permsolve.errors import VerificationError
 from permsolve.networks.applying import apply_, invert_
 from permsolve.networks.permute import permute_
 from permsolve.networks.pruning import finalize_, is_nm, prune_
 from permsolve.networks.report import GroupReport, Report
 from permsolve.networks.spec import AxisGroup, AxisUse, Spec
 from permsolve.networks.trace import trace
-from permsolve.errors import VerificationError
 
 __all__ = [
     "AxisGroup",

@@ -37,7 +37,10 @@ def permute_tensors(
     InvalidSpecError
         When a tensor is missing or has another shape; nothing is changed then.
     """
-    tensors = {**dict(model.named_buffers(remove_duplicate=False)), **dict(model.named_parameters(remove_duplicate=False))}
+    tensors = {
+        **dict(model.named_buffers(remove_duplicate=False)),
+        **dict(model.named_parameters(remove_duplicate=False)),
+    }
     _check(spec, tensors)
     done: set[tuple[int, str, int]] = set()
     names: dict[str, list[str]] = {}
@@ -110,7 +113,9 @@ def _check(spec: Spec, tensors: Mapping[str, torch.Tensor]) -> None:
         if name not in tensors:
             raise InvalidSpecError(f"the model has no parameter or buffer {name!r}, which the axis groups name")
         if tuple(tensors[name].shape) != tuple(shape):
-            raise InvalidSpecError(f"{name!r} has shape {tuple(tensors[name].shape)}, the axis groups say {tuple(shape)}")
+            raise InvalidSpecError(
+                f"{name!r} has shape {tuple(tensors[name].shape)}, the axis groups say {tuple(shape)}"
+            )
 
 
 def _memory(tensor: torch.Tensor) -> int:

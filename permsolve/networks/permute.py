@@ -23,7 +23,7 @@ from permsolve.networks.verify import Reference
 from permsolve.pattern import Pattern
 from permsolve.registry import get_solver
 from permsolve.result import Result
-from permsolve.saliency import Saliency, SaliencyFunction, get_saliency
+from permsolve.saliency import SaliencyFunction, get_saliency
 
 # A permutation that keeps less than this share of what was kept before, by rounding alone, is no loss.
 _ROUNDING = 1e-6
@@ -106,6 +106,8 @@ def permute_(
     checked_time_limit(time_limit)
     if gather not in ("never", "allowed"):
         raise InvalidOptionError(f"gather must be 'never' or 'allowed', got {gather!r}")
+    if gather == "allowed":
+        raise InvalidOptionError("gather='allowed' is not available yet: use gather='never'")
     chosen = prunable_weights(model, include, exclude)
     groups = spec if spec is not None else trace(model, example_inputs, free_outputs=free_outputs)
     reference = Reference(model, example_inputs, seed) if verify else None
@@ -221,7 +223,10 @@ def _skipped(
         elif movable.any():
             reason = "its columns move in blocks, or in sets too small, for their order to matter"
         else:
-            reason = spec.notes.get(f"held:{weight.parameter}", "its inputs are tied to the model's inputs, to its outputs, or to an operator that fixes them")
+            reason = spec.notes.get(
+                f"held:{weight.parameter}",
+                "its inputs are tied to the model's inputs, to its outputs, or to an operator that fixes them",
+            )
         reasons[weight.name] = part + reason
     return reasons
 

@@ -15,7 +15,14 @@ _LOGGER = logging.getLogger(__name__)
 ATTEMPTS = 3
 _SHORTEST = 0.02
 # What executors of other packages raise when a worker is gone; they are not imported for their exceptions.
-_LOST = {"KilledWorker", "CommClosedError", "WorkerCrashedError", "RayTaskError", "NodeDiedError", "TerminatedWorkerError"}
+_LOST = {
+    "KilledWorker",
+    "CommClosedError",
+    "WorkerCrashedError",
+    "RayTaskError",
+    "NodeDiedError",
+    "TerminatedWorkerError",
+}
 
 
 def solve_all(
@@ -32,8 +39,8 @@ def solve_all(
 ) -> list[Result]:
     """Solve each problem within its share of the time, by work.
 
-    Without an executor one problem at a time is in memory. With one, all are submitted at once; a problem whose worker is lost
-    is given to another, and after three losses solved here.
+    Without an executor one problem at a time is in memory. With one, all are submitted at once; a problem whose worker
+    is lost is given to another, and after three losses solved here.
     """
     total = sum(stack.work for stack in stacks)
 
@@ -76,7 +83,10 @@ def _result(
         try:
             return future.result()
         except Exception as error:
-            if not isinstance(error, BrokenExecutor | CancelledError | ConnectionError) and type(error).__name__ not in _LOST:
+            if (
+                not isinstance(error, BrokenExecutor | CancelledError | ConnectionError)
+                and type(error).__name__ not in _LOST
+            ):
                 raise
             _LOGGER.warning("a worker was lost (%s), attempt %d of %d", error, attempt, ATTEMPTS)
             future = _submitted(executor, *arguments()) if attempt < ATTEMPTS else None

@@ -101,16 +101,20 @@ class Spec:
         for group, use in self._uses():
             shape = self.shapes.get(use.name)
             if shape is None or not 0 <= use.axis < len(shape):
-                raise InvalidSpecError(f"group {group.name!r}: {use.name!r} has no axis {use.axis} (shapes say {shape})")
-            p = use.positions
-            if p.ndim != 2 or p.shape[0] != group.size or p.size and not (0 <= p.min() <= p.max() < shape[use.axis]):
                 raise InvalidSpecError(
-                    f"group {group.name!r}: positions of {use.name!r} must have shape ({group.size}, copies) and lie in "
-                    f"0 .. {shape[use.axis] - 1}"
+                    f"group {group.name!r}: {use.name!r} has no axis {use.axis} (shapes say {shape})"
+                )
+            p = use.positions
+            if p.ndim != 2 or p.shape[0] != group.size or (p.size and not (0 <= p.min() <= p.max() < shape[use.axis])):
+                raise InvalidSpecError(
+                    f"group {group.name!r}: positions of {use.name!r} must have shape ({group.size}, copies) "
+                    f"and lie in 0 .. {shape[use.axis] - 1}"
                 )
             seen = taken.setdefault((use.name, use.axis), np.zeros(shape[use.axis], np.bool_))
             if seen[p].any() or np.unique(p).size != p.size:
-                raise InvalidSpecError(f"group {group.name!r}: a position of {use.name!r}, axis {use.axis}, is used twice")
+                raise InvalidSpecError(
+                    f"group {group.name!r}: a position of {use.name!r}, axis {use.axis}, is used twice"
+                )
             seen[p] = True
 
     def _uses(self) -> Iterator[tuple[AxisGroup, AxisUse]]:

@@ -23,7 +23,7 @@ class Consumer:
     weight: PrunableWeight
     use: AxisUse
 
-    def saliency(self, saliency: Saliency) -> Iterator[NDArray[np.floating]]:  # type: ignore[type-arg]
+    def saliency(self, saliency: Saliency) -> Iterator[NDArray[np.floating]]:
         """Scores of the weight as a matrix (out * k..., in), in blocks of rows."""
         array = as_weight(self.weight.tensor)
         if saliency.elementwise:
@@ -55,7 +55,8 @@ class Stack:
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the problem."""
         rows = sum(
-            matrix_shape(tuple(consumer.weight.tensor.shape))[0] * positions.shape[1] for consumer, positions in self.parts
+            matrix_shape(tuple(consumer.weight.tensor.shape))[0] * positions.shape[1]
+            for consumer, positions in self.parts
         )
         return rows, self.group.size
 
@@ -69,7 +70,7 @@ class Stack:
         """The stacked problem, filled block by block: never more than one block beside it in memory."""
         return Problem.from_blocks(self._blocks(saliency), self.shape, pattern)
 
-    def _blocks(self, saliency: Saliency) -> Iterator[NDArray[np.floating]]:  # type: ignore[type-arg]
+    def _blocks(self, saliency: Saliency) -> Iterator[NDArray[np.floating]]:
         for consumer, positions in self.parts:
             for block in consumer.saliency(saliency):
                 for copy in positions.T:

@@ -1,7 +1,8 @@
 """Run a model before and after, and compare what comes out.
 
 Everything runs on copies, in float64 where the model allows: there a legitimate permutation moves the outputs by some
-1e-15, so that a wrong one cannot hide in rounding. Where a model computes in a shorter type inside, the comparison is coarser.
+1e-15, so that a wrong one cannot hide in rounding. Where a model computes in a shorter
+type inside, the comparison is coarser.
 """
 
 import math
@@ -158,7 +159,12 @@ def _samples(example_inputs: ExampleInputs, seed: int, double: bool) -> list[tup
 
 
 def _called(
-    model: nn.Module, sample: tuple[tuple[Any, ...], dict[str, Any]], *, training: bool, seed: int = 0, advance: bool = False
+    model: nn.Module,
+    sample: tuple[tuple[Any, ...], dict[str, Any]],
+    *,
+    training: bool,
+    seed: int = 0,
+    advance: bool = False,
 ) -> _Run:
     """Call a copy of the model (the model itself, with ``advance``) without dropout."""
     args, kwargs = pytree.tree_map(lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf, sample)
@@ -193,9 +199,7 @@ def _buffers(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
 
 
-def _reordered(
-    outputs: list[torch.Tensor], orders: Mapping[int, Mapping[int, Sequence[int]]]
-) -> list[torch.Tensor]:
+def _reordered(outputs: list[torch.Tensor], orders: Mapping[int, Mapping[int, Sequence[int]]]) -> list[torch.Tensor]:
     result = list(outputs)
     for number, axes in orders.items():
         for axis, index in axes.items():
@@ -230,8 +234,10 @@ class _NoDropout(TorchFunctionMode):
         if func in _DROPOUTS:
             return args[0] if args else kwargs["input"]
         if func is F.scaled_dot_product_attention:
-            args = args[:4] + ((0.0,) + args[5:] if len(args) > 4 else ())
-            kwargs["dropout_p" if len(args) < 5 else "is_causal"] = 0.0 if len(args) < 5 else kwargs.get("is_causal", False)
+            if len(args) > 4:
+                args = (*args[:4], 0.0, *args[5:])
+            else:
+                kwargs["dropout_p"] = 0.0
         return func(*args, **kwargs)
 
 

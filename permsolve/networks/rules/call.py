@@ -26,6 +26,8 @@ class Call:
         Shape of each tensor that it returns (None for what is no tensor).
     used : frozenset of int
         Which of several results somebody reads.
+    training : bool
+        Whether the graph is that of the training mode.
     """
 
     structure: Structure
@@ -33,6 +35,7 @@ class Call:
     arguments: Mapping[str, Any]
     shapes: tuple[tuple[int, ...] | None, ...]
     used: frozenset[int]
+    training: bool = False
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments[name]

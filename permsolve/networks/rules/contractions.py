@@ -1,11 +1,10 @@
 """Matrix products and convolutions."""
 
-from collections.abc import Sequence
-from math import prod
+import numpy as np
 
 from permsolve.networks.rules.call import Call, Outcome, rule
 from permsolve.networks.symmetry.combining import contract, fix, merge, reduce
-from permsolve.networks.symmetry.reindexing import expand, insert, permute, rename, reshape, squeeze
+from permsolve.networks.symmetry.reindexing import expand, insert, permute, reshape, squeeze
 from permsolve.networks.symmetry.structure import Structure
 from permsolve.networks.symmetry.value import Value, preserve
 
@@ -69,6 +68,23 @@ def add_product(call: Call) -> Outcome:
     if call.name == "aten.addbmm":
         result = reduce(call.structure, result, [0], keepdim=False)
     return added(call.structure, result, base)
+
+
+@rule("cdist", "_euclidean_dist")
+def distances(call: Call) -> Outcome:
+    """Distances between rows: sums over the last dimension of both."""
+    a, b = call.values()
+    return multiplied(call.structure, a, permute(b, [*range(len(b.shape) - 2), len(b.shape) - 1, len(b.shape) - 2]))
+
+
+@rule("cosine_similarity", "pairwise_distance")
+def similarity(call: Call) -> Outcome:
+    """Sums over a dimension of two tensors."""
+    a, b = call.values()
+    shape = tuple(np.broadcast_shapes(a.shape, b.shape))
+    dim = call.arguments.get("dim", -1) % len(shape)
+    keepdim = bool(call.arguments.get("keepdim", False))
+    return reduce(call.structure, merge(call.structure, [a, b], shape), [dim], keepdim=keepdim)
 
 
 @rule("outer", "ger")
@@ -166,7 +182,11 @@ def _held(structure: Structure, value: Value, dim: int) -> Value:
     return Value(value.shape, tuple(bundle for bundle in bundles if bundle is not None), value.uniform)
 
 
-@rule("scaled_dot_product_attention", "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_efficient_attention")
+@rule(
+    "scaled_dot_product_attention",
+    "_scaled_dot_product_flash_attention_for_cpu",
+    "_scaled_dot_product_efficient_attention",
+)
 def attention(call: Call) -> Outcome:
     """``softmax(q @ k.T + mask) @ v``, with queries that may share keys and values."""
     from permsolve.networks.symmetry.combining import normalise
@@ -182,7 +202,11 @@ def attention(call: Call) -> Outcome:
     if mask is not None:
         scores = added(s, scores, mask)
     result = multiplied(s, normalise(s, scores, [rank - 1]), value)
-    return [result, *[Value(shape) if shape is not None else None for shape in call.shapes[1:]]] if len(call.shapes) > 1 else result
+    return (
+        [result, *[Value(shape) if shape is not None else None for shape in call.shapes[1:]]]
+        if len(call.shapes) > 1
+        else result
+    )
 
 
 def _shared(structure: Structure, value: Value, query: Value) -> Value:

@@ -27,6 +27,17 @@ def embedding(call: Call) -> Outcome:
     return _rows(call.structure, weight, [0], indices.shape, 0)
 
 
+@rule("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only")
+def embedding_bag(call: Call) -> Outcome:
+    """Sums, means or maxima of rows of a table."""
+    weight = call["weight"]
+    for value in call.values():
+        if value is not weight:
+            pin(call.structure, value)
+    result = _rows(call.structure, weight, [0], call.shape[:1], 0)
+    return [result, *[None if shape is None else Value(shape) for shape in call.shapes[1:]]]
+
+
 @rule("index_select")
 def index_select(call: Call) -> Outcome:
     """Entries of one dimension, by number."""
@@ -58,7 +69,11 @@ def gather(call: Call) -> Outcome:
     """Every entry from a place of its own along a dimension."""
     value, index = call.values()
     dim = wrapped(call["dim"], len(value.shape))
-    uniform = [d for d, (a, b) in enumerate(zip(value.shape, index.shape, strict=True)) if d != dim and d in index.uniform and a == b]
+    uniform = [
+        d
+        for d, (a, b) in enumerate(zip(value.shape, index.shape, strict=True))
+        if d != dim and d in index.uniform and a == b
+    ]
     pin(call.structure, index)
     # Where the index is the same all along a dimension, all its entries are read alike.
     fixed = fix(call.structure, value, [d for d in range(len(value.shape)) if d not in uniform])

@@ -14,8 +14,9 @@ def _dimensions(name: str) -> int:
     *[f"_adaptive_avg_pool{d}d" for d in (2, 3)],
     *[f"max_pool{d}d_with_indices" for d in (1, 2, 3)],
     *[f"fractional_max_pool{d}d" for d in (2, 3)],
-    *[f"upsample_{kind}" for kind in ("nearest1d", "nearest2d", "nearest3d", "linear1d", "bilinear2d", "bicubic2d", "trilinear3d")],
-    *[f"_upsample_{kind}" for kind in ("nearest_exact1d", "nearest_exact2d", "nearest_exact3d", "bilinear2d_aa", "bicubic2d_aa")],
+    *[f"upsample_{kind}{d}d" for kind in ("nearest", "linear", "bilinear", "bicubic", "trilinear") for d in (1, 2, 3)],
+    *[f"_upsample_nearest_exact{d}d" for d in (1, 2, 3)],
+    *[f"_upsample_{kind}2d_aa" for kind in ("bilinear", "bicubic")],
 )  # fmt: skip
 def resized(call: Call) -> Outcome:
     """A function of each map that treats all maps alike."""

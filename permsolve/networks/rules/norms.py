@@ -24,7 +24,8 @@ def _statistics(structure: Structure, value: Value) -> Value:
 
 @rule(
     "batch_norm", "_native_batch_norm_legit_no_training", "_native_batch_norm_legit_functional",
-    "_native_batch_norm_legit", "native_batch_norm", "cudnn_batch_norm", "_batch_norm_no_update", "_batch_norm_with_update_functional",
+    "_native_batch_norm_legit", "native_batch_norm", "cudnn_batch_norm", "_batch_norm_no_update",
+    "_batch_norm_with_update_functional",
 )  # fmt: skip
 def batch_norm(call: Call) -> Outcome:
     """Per channel, with running statistics that follow the channels."""
@@ -75,6 +76,13 @@ def group_norm(call: Call) -> Outcome:
     s, value = call.structure, call.first()
     groups = call["num_groups"] if "num_groups" in call.arguments else call["group"]
     batch, channels, *maps = value.shape
+    if groups == channels:
+        result = scaled(
+            s,
+            normalise(s, value, range(2, len(value.shape))),
+            [call.arguments.get("weight"), call.arguments.get("bias")],
+        )
+        return result if len(call.shapes) == 1 else [result, *[_empty(shape) for shape in call.shapes[1:]]]
     split = reshape(s, value, [batch, groups, channels // groups, *maps])
     kept = (preserve(s, bundle, [1], split.shape) for bundle in split.bundles)
     held = Value(split.shape, tuple(bundle for bundle in kept if bundle is not None), split.uniform)

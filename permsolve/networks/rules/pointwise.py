@@ -1,32 +1,45 @@
 """Elementwise operators: all tensors broadcast to one shape and move alike."""
 
+import numpy as np
+
 from permsolve.networks.rules.call import Call, Outcome, rule, wrapped
 from permsolve.networks.symmetry.combining import merge
 from permsolve.networks.symmetry.reindexing import expand, rename, take
 from permsolve.networks.symmetry.value import Value, uniform_value
 
-import numpy as np
-
 
 @rule(
-    "to", "_to_copy", "type_as", "contiguous", "detach", "alias", "lift_fresh_copy", "clone", "dropout",
-    "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout", "rrelu", "rrelu_with_noise",
+    "dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout", "rrelu",
+    "rrelu_with_noise",
     "where", "masked_fill", "nan_to_num", "clamp", "isclose", "lerp", "relu6", "hardtanh", "celu", "selu",
-    "square", "logit", "threshold", "softplus", "addcmul", "addcdiv", "float_power", "true_divide", "not_equal", "greater",
-    "logical_not", "special_expit", "hardswish", "mish", "silu", "gelu", "conj", "real", "positive", "__and__", "__or__", "max.other", "min.other",
+    "square", "logit", "threshold", "softplus", "addcmul", "addcdiv", "float_power", "true_divide",
+    "not_equal", "greater",
+    "logical_not", "special_expit", "hardswish", "mish", "silu", "gelu", "max.other", "min.other",
 )  # fmt: skip
 def pointwise(call: Call) -> Outcome:
     """Any function applied entry by entry; several results move alike."""
-    if call.name in ("aten.to", "aten.type_as"):
-        return expand(call.first(), call.shape)  # a second tensor only lends its type
     merged = merge(call.structure, list(call.values()), call.shape)
     return [merged if shape == call.shape else None for shape in call.shapes] if len(call.shapes) > 1 else merged
+
+
+@rule(
+    "to", "_to_copy", "type_as", "contiguous", "detach", "alias", "lift_fresh_copy", "clone", "positive", "conj", "real"
+)
+def same(call: Call) -> Outcome:
+    """The entries as they are, in another type or place in memory; a second tensor only lends its type."""
+    return expand(call.first(), call.shape)
 
 
 @rule("copy")
 def copy(call: Call) -> Outcome:
     """What is overwritten does not matter."""
     return expand(call["src"], call.shape)
+
+
+@rule("bernoulli")
+def noise(call: Call) -> Outcome:
+    """In training (dropout of whole channels) no channel is drawn otherwise than another."""
+    return uniform_value(call.shape) if call.training else None
 
 
 @rule("fill")

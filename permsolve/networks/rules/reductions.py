@@ -51,11 +51,22 @@ def ordered(call: Call) -> Outcome:
     value = call.first()
     dim = wrapped(call.arguments["dim"], len(value.shape)) if value.shape else 0
     fixed = fix(call.structure, value, [dim])
-    results = [Value(shape, fixed.bundles, fixed.uniform - {dim}) if shape is not None else None for shape in call.shapes]
+    results = [
+        Value(shape, fixed.bundles, fixed.uniform - {dim}) if shape is not None else None for shape in call.shapes
+    ]
     return results if len(results) > 1 else results[0]
 
 
-@rule("softmax", "log_softmax", "_softmax", "_log_softmax", "softmin", "_safe_softmax", "special_softmax", "special_log_softmax")
+@rule(
+    "softmax",
+    "log_softmax",
+    "_softmax",
+    "_log_softmax",
+    "softmin",
+    "_safe_softmax",
+    "special_softmax",
+    "special_log_softmax",
+)
 def softmax(call: Call) -> Outcome:
     """A distribution along a dimension."""
     value = call.first()

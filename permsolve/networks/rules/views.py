@@ -101,7 +101,9 @@ def cut(call: Call) -> Outcome:
     return take(call.structure, value, dim, index)
 
 
-@rule("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_chunk", "unsafe_split", "hsplit", "vsplit", "dsplit")
+@rule(
+    "split", "split_with_sizes", "chunk", "tensor_split", "unsafe_chunk", "unsafe_split", "hsplit", "vsplit", "dsplit"
+)
 def pieces(call: Call) -> Outcome:
     """Consecutive parts of a dimension."""
     value = call.first()
@@ -112,9 +114,7 @@ def pieces(call: Call) -> Outcome:
     ends = np.cumsum(sizes)
     if int(ends[-1]) != value.shape[dim]:
         return None
-    return [
-        take(call.structure, value, dim, np.arange(end - size, end)) for size, end in zip(sizes, ends, strict=True)
-    ]
+    return [take(call.structure, value, dim, np.arange(end - size, end)) for size, end in zip(sizes, ends, strict=True)]
 
 
 @rule("unbind")
@@ -211,7 +211,9 @@ def sliding(call: Call) -> Outcome:
     size, step = call["size"], call["step"]
     taken = take(call.structure, value, dim, windows(value.shape[dim], size, step))
     rank = len(value.shape)
-    split = reshape(call.structure, taken, [*value.shape[:dim], taken.shape[dim] // size, size, *value.shape[dim + 1 :]])
+    split = reshape(
+        call.structure, taken, [*value.shape[:dim], taken.shape[dim] // size, size, *value.shape[dim + 1 :]]
+    )
     return permute(split, [other for other in range(rank + 1) if other != dim + 1] + [dim + 1])
 
 
@@ -299,6 +301,40 @@ def patches(call: Call) -> Outcome:
     spread = rename(squeezed_maps(fixed), {dim: dim for dim in lead}, [*value.shape[:-2], 1, 1])
     grid = Value((*value.shape[:-2], places, positions), spread.bundles, spread.uniform - {rank - 2, rank - 1})
     return reshape(call.structure, grid, call.shape)
+
+
+@rule("col2im")
+def folded(call: Call) -> Outcome:
+    """Patches summed up to a map."""
+    value = call.first()
+    *lead, wide, positions = value.shape
+    channels = call.shape[-3]
+    split = reshape(call.structure, value, [*lead, channels, wide // channels, positions])
+    rank = len(split.shape)
+    fixed = fix(call.structure, split, [rank - 2, rank - 1])
+    return Value(call.shape, fixed.bundles, fixed.uniform - {rank - 2, rank - 1})
+
+
+@rule("_fft_r2c", "_fft_c2c", "_fft_c2r", "fft_rfft2", "fft_irfft2", "fft_fft", "fft_ifft", "fft_rfft",
+      "fft_irfft", "fft_fft2",
+      "fft_ifft2", "fft_fftn", "fft_ifftn", "fft_rfftn", "fft_irfftn", "fft_fftshift", "fft_ifftshift")  # fmt: skip
+def transformed(call: Call) -> Outcome:
+    """Fourier transforms along some dimensions."""
+    value = call.first()
+    dims = wrapped_all(call.arguments.get("dim"), len(value.shape))
+    fixed = fix(call.structure, value, dims)
+    return Value(call.shape, fixed.bundles, fixed.uniform - set(dims))
+
+
+@rule("view_as_real", "view_as_complex")
+def parts(call: Call) -> Outcome:
+    """Real and imaginary part as a last dimension."""
+    value = call.first()
+    if call.name == "aten.view_as_real":
+        return Value(call.shape, value.bundles, value.uniform)
+    rank = len(value.shape)
+    fixed = fix(call.structure, value, [rank - 1])
+    return Value(call.shape, fixed.bundles, fixed.uniform - {rank - 1})
 
 
 def squeezed_maps(value: Value) -> Value:

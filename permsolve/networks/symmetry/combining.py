@@ -7,21 +7,22 @@ import numpy as np
 
 from permsolve.networks.symmetry.reindexing import expand, rename
 from permsolve.networks.symmetry.structure import Structure
-from permsolve.networks.symmetry.value import Bundle, Value, build, preserve, spread
+from permsolve.networks.symmetry.value import Bundle, Value, build, close, closed, preserve, spread
 
 
 def merge(structure: Structure, values: Sequence[Value], shape: Sequence[int]) -> Value:
     """An elementwise function of tensors that broadcast to ``shape``: they must all move alike."""
     shape = tuple(shape)
-    operands = [expand(value, shape) for value in values]
+    operands = [expand(closed(structure, value), shape) for value in values]
     bundles = []
     for block in _blocks(operands):
-        parts = [_only(structure, operand, block) for operand in operands]
+        parts = _negotiated(structure, [_only(structure, operand, block) for operand in operands], shape)
         moved = [part for part in parts if part is not None]
         grid = {dim for part in moved for dim in part.dims} | block
         still: set[int] = set()
         for operand, part in zip(operands, parts, strict=True):
-            still |= block - part.moving if part is not None else operand.still & block
+            held = frozenset(dim for dim in block if operand.shape[dim] != 1 and dim not in operand.uniform)
+            still |= block - part.moving if part is not None else held
         dims, vertices, keys = spread(moved[0], grid, shape)
         for part in moved[1:]:
             _, other_vertices, other_keys = spread(part, grid, shape)
@@ -42,11 +43,20 @@ def joined(structure: Structure, values: Sequence[Value], dim: int) -> Value:
     bundles = []
     for block in _blocks(values):
         parts = [_only(structure, value, block) for value in values]
-        if dim in {other for part in parts if part is not None for other in part.dims}:
+        if _same_source(parts, dim):
+            bundles.append(_chained(structure, values, parts, block | {dim}, dim))
+        elif dim in {other for part in parts if part is not None for other in part.dims}:
+            parts = [
+                None if part is None else close(structure, part, value.shape)
+                for part, value in zip(parts, values, strict=True)
+            ]
             bundles.append(_chained(structure, values, parts, block, dim))
         else:
             # Nothing depends on the coordinate along dim: all parts must move alike, as in an elementwise function.
-            slices = [Value(_cut(v.shape, dim), tuple(filter(None, [part])), v.uniform) for v, part in zip(values, parts, strict=True)]
+            slices = [
+                Value(_cut(v.shape, dim), tuple(filter(None, [part])), v.uniform)
+                for v, part in zip(values, parts, strict=True)
+            ]
             bundles.extend(merge(structure, slices, _cut(values[0].shape, dim)).bundles)
     uniform = frozenset(range(len(shape))).intersection(*(value.uniform for value in values)) - {dim}
     return Value(tuple(shape), tuple(bundle for bundle in bundles if bundle is not None), uniform)
@@ -62,13 +72,27 @@ def _chained(
     """One bundle out of the bundles of the parts, laid end to end along ``dim``."""
     grid = {other for part in parts if part is not None for other in part.dims} | block
     vertices, keys = [], []
+    source = parts[0].source if parts[0] is not None else None
     for number, (value, part) in enumerate(zip(values, parts, strict=True)):
         _, v, k = spread(part or _filler(structure, value, block), grid, value.shape)
         vertices.append(v)
-        keys.append(k * len(values) + number)
+        keys.append(k if source is not None else k * len(values) + number)
     dims = tuple(sorted(grid))
     axis = dims.index(dim)
-    return build(structure, dims, block, np.concatenate(vertices, axis), np.concatenate(keys, axis), selected=False)
+    return build(structure, dims, block, np.concatenate(vertices, axis), np.concatenate(keys, axis), source)
+
+
+def _same_source(parts: Sequence[Bundle | None], dim: int) -> bool:
+    """Whether all parts are open selections of one and the same thing, laid out alike."""
+    first = parts[0]
+    return (
+        first is not None
+        and first.source is not None
+        and all(
+            part is not None and part.source is first.source and {*part.dims, dim} == {*first.dims, dim}
+            for part in parts
+        )
+    )
 
 
 def _filler(structure: Structure, value: Value, block: frozenset[int]) -> Bundle:
@@ -77,6 +101,7 @@ def _filler(structure: Structure, value: Value, block: frozenset[int]) -> Bundle
     shape = tuple(value.shape[dim] for dim in dims)
     vertices = structure.fresh(prod(shape)).reshape(shape)
     filler = Bundle(dims, block, vertices, np.zeros(shape, np.int64))
+    structure.mark(vertices, filler.keys)
     preserve(structure, filler, block & value.still, value.shape)
     return filler
 
@@ -106,7 +131,7 @@ def fix(structure: Structure, value: Value, dims: Iterable[int]) -> Value:
     """Any function that treats all slices along ``dims`` alike, and to which the order along them matters."""
     along = frozenset(dims)
     bundles = []
-    for bundle in value.bundles:
+    for bundle in closed(structure, value).bundles:
         held = preserve(structure, bundle, along, value.shape)
         if held is not None:
             bundles.append(_tied(structure, held, along))
@@ -116,7 +141,7 @@ def fix(structure: Structure, value: Value, dims: Iterable[int]) -> Value:
 def contract(
     structure: Structure, operands: Sequence[Value], letters: Sequence[str], result: str, sizes: Mapping[str, int]
 ) -> Value:
-    """A sum of products, written as for einsum: one letter per dimension, letters that are not in ``result`` are summed.
+    """A sum of products, as for einsum: a letter per dimension, those that are not in ``result`` are summed.
 
     Parameters
     ----------
@@ -135,7 +160,11 @@ def contract(
     shape = tuple(sizes[letter] for letter in everything)
     spreaded = []
     for operand, own in zip(operands, letters, strict=True):
-        shared = [dim for dim, letter in enumerate(own) if letter in result and any(letter in o for o in letters if o is not own)]
+        shared = [
+            dim
+            for dim, letter in enumerate(own)
+            if letter in result and any(letter in o for o in letters if o is not own)
+        ]
         held = operand
         for dim in shared:  # heads stay in their place, so that each is free inside
             held = _unjoined(structure, held, dim)
@@ -159,7 +188,7 @@ def _unjoined(structure: Structure, value: Value, dim: int) -> Value:
 def _settled(structure: Structure, value: Value, along: frozenset[int], hidden: bool) -> tuple[Bundle, ...]:
     """Bundles after a function along some dimensions: each moves only along them, or only along others."""
     bundles = []
-    for bundle in value.bundles:
+    for bundle in closed(structure, value).bundles:
         inside, outside = bundle.moving & along, bundle.moving - along
         if inside and outside:
             choose_inside = hidden or _extent(value, inside) >= _extent(value, outside)
@@ -205,6 +234,35 @@ def _blocks(values: Sequence[Value]) -> list[frozenset[int]]:
             blocks = [block for block in blocks if not block & bundle.moving]
             blocks.append(bundle.moving.union(*touching))
     return blocks
+
+
+def _negotiated(
+    structure: Structure, parts: Sequence[Bundle | None], shape: tuple[int, ...]
+) -> Sequence[Bundle | None]:
+    """Where one operand moves along several dimensions jointly, and another along the outer ones only: hold these.
+
+    Otherwise whole blocks would move, and nothing inside them.
+    """
+    joint = max((part for part in parts if part is not None), key=lambda part: len(part.moving))
+    inner = _inner(joint)
+    if inner is None:
+        return parts
+    result: list[Bundle | None] = []
+    for part in parts:
+        if part is not None and part.moving < joint.moving and inner not in part.moving:
+            structure.pin(part.vertices, soft=True)
+            result.append(None)
+        else:
+            result.append(part)
+    return result
+
+
+def _inner(bundle: Bundle) -> int | None:
+    """The dimension along which a bundle of several follows the order of its channels in memory."""
+    for axis, dim in enumerate(bundle.dims):
+        if dim in bundle.moving and len(bundle.moving) > 1 and (np.diff(bundle.vertices, axis=axis) == 1).all():
+            return dim
+    return None
 
 
 def _only(structure: Structure, value: Value, block: frozenset[int]) -> Bundle | None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from permsolve.networks.symmetry.structure import Indices, Structure
-from permsolve.networks.symmetry.value import Bundle, Value, build, pin, preserve, spread
+from permsolve.networks.symmetry.value import Bundle, Value, build, close, pin, preserve, spread
 
 _Segment = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -24,6 +24,7 @@ def rename(value: Value, names: Mapping[int, int], shape: Iterable[int]) -> Valu
                 frozenset(names[dim] for dim in bundle.moving),
                 bundle.vertices.transpose(order),
                 bundle.keys.transpose(order),
+                bundle.source,
             )
         )
     lengths = tuple(shape)
@@ -60,7 +61,7 @@ def expand(value: Value, shape: Sequence[int]) -> Value:
     return Value(tuple(shape), moved.bundles, moved.uniform | stretched)
 
 
-def take(structure: Structure, value: Value, dim: int, index: NDArray[np.integer]) -> Value:  # type: ignore[type-arg]
+def take(structure: Structure, value: Value, dim: int, index: NDArray[np.integer]) -> Value:
     """Entry ``i`` along ``dim`` of the result is entry ``index[i]`` of the tensor."""
     shape = (*value.shape[:dim], int(index.size), *value.shape[dim + 1 :])
     if index.size == value.shape[dim] and (index == np.arange(index.size)).all():
@@ -70,7 +71,8 @@ def take(structure: Structure, value: Value, dim: int, index: NDArray[np.integer
         if dim in bundle.dims:
             axis = bundle.dims.index(dim)
             vertices, keys = bundle.vertices.take(index, axis), bundle.keys.take(index, axis)
-            taken = build(structure, bundle.dims, bundle.moving, vertices, keys, selected=True)
+            source = bundle if bundle.source is None else bundle.source
+            taken = build(structure, bundle.dims, bundle.moving, vertices, keys, source)
             if taken is not None:
                 bundles.append(taken)
         else:
@@ -96,13 +98,18 @@ def reshape(structure: Structure, value: Value, shape: Sequence[int]) -> Value:
     for old, _ in segments:
         bundles = _one_moving(structure, bundles, old, value.shape)
     results = []
-    for bundle in bundles:
+    for given in bundles:
+        touched = [segment for segment in segments if set(segment[0]) & set(given.dims)]
+        grows = any(not set(old) <= set(given.dims) for old, _ in touched)
+        bundle = close(structure, given, value.shape) if grows else given
+        if bundle is None:
+            continue
         touched = [segment for segment in segments if set(segment[0]) & set(bundle.dims)]
         _, vertices, keys = spread(bundle, (dim for old, _ in touched for dim in old), value.shape)
         dims = [dim for _, new in touched for dim in new]
         moving = [dim for old, new in touched if set(old) & bundle.moving for dim in new]
         lengths = [shape[dim] for dim in dims]
-        made = build(structure, dims, moving, vertices.reshape(lengths), keys.reshape(lengths), selected=False)
+        made = build(structure, dims, moving, vertices.reshape(lengths), keys.reshape(lengths), bundle.source)
         if made is not None:
             results.append(made)
     uniform = {dim for old, new in segments if set(old) <= value.uniform for dim in new}
@@ -133,7 +140,8 @@ def _one_moving(
     rivals = [bundle for bundle in bundles if bundle.moving & set(dims)]
     if len(rivals) < 2:
         return bundles
-    best = max(rivals, key=lambda bundle: bundle.weight)
+    # The inner one, if it is large enough to be of use: what N:M groups is what lies side by side.
+    best = max(rivals, key=lambda bundle: (min(bundle.weight, 8), max(bundle.moving & set(dims)), bundle.weight))
     kept: list[Bundle] = []
     for bundle in bundles:
         if bundle is best or bundle not in rivals:

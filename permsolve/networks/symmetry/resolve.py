@@ -72,7 +72,7 @@ class _Graph:
         return cls(first, second, labels, marked, marks, component.astype(np.int64))
 
 
-def _mix(values: NDArray[np.integer]) -> Hashes:  # type: ignore[type-arg]
+def _mix(values: NDArray[np.integer]) -> Hashes:
     """The finaliser of splitmix64: a bijection that scatters its input."""
     x = values.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -117,7 +117,8 @@ def _aligned(graph: _Graph, colours: Hashes, order: Indices, starts: Indices, me
     if (shades != shades[0]).any():
         return None
     if np.unique(shades[0]).size == size:
-        return rows
+        aligned: Indices = rows
+        return aligned
     # Some vertices of a component look alike: walk each from one vertex of its rarest colour.
     tones, tone_counts = np.unique(shades[0], return_counts=True)
     root = int(np.flatnonzero(shades[0] == tones[np.argmin(tone_counts)])[0])
@@ -180,7 +181,7 @@ class _Facts:
         """Which of the components have exactly the facts of the first."""
         begin = np.searchsorted(self.owners, members, "left")
         count = np.searchsorted(self.owners, members, "right") - begin
-        good = count == count[0]
+        good: NDArray[np.bool_] = count == count[0]
         if count[0]:
             places = begin[good][:, None] + np.arange(count[0])
             same = np.ones(places.shape[0], np.bool_)

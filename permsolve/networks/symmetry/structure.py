@@ -32,7 +32,9 @@ class Structure:
         self.size += count
         return np.arange(self.size - count, self.size, dtype=np.int64)
 
-    def link(self, first: NDArray[Any], second: NDArray[Any], first_keys: NDArray[Any], second_keys: NDArray[Any]) -> None:
+    def link(
+        self, first: NDArray[Any], second: NDArray[Any], first_keys: NDArray[Any], second_keys: NDArray[Any]
+    ) -> None:
         """Tie ``first[i]`` to ``second[i]`` by an edge labelled with the pair of keys at ``i``.
 
         From each vertex at most one edge of a call may carry a given label; so it is when (vertex, key) pairs are

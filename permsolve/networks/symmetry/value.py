@@ -31,12 +31,17 @@ class Bundle:
         Those along which positions may move.
     vertices, keys : ndarray of int64, shape (lengths of dims)
         What stands at each position.
+    source : Bundle, optional
+        Of which bundle, of the same tensor, this is a selection that is still open. Nothing has been computed from it,
+        and its other part may yet be put beside it again. Until
+        :func:`close` its keys are those of the source, repeats included.
     """
 
     dims: tuple[int, ...]
     moving: frozenset[int]
     vertices: Indices
     keys: Indices
+    source: "Bundle | None" = None
 
     @property
     def weight(self) -> int:
@@ -93,13 +98,33 @@ def coordinates(dims: tuple[int, ...], along: Iterable[int], shape: tuple[int, .
     return np.broadcast_to(result, tuple(shape[dim] for dim in dims))
 
 
-def preserve(structure: Structure, bundle: Bundle, dims: Iterable[int], shape: tuple[int, ...], *, soft: bool = False) -> Bundle | None:
+def close(structure: Structure, bundle: Bundle, shape: tuple[int, ...]) -> Bundle | None:
+    """Allow only vertices that were selected alike to be exchanged; None when nothing moves any more."""
+    if bundle.source is None:
+        return bundle
+    keys = _unique_keys(bundle.vertices, bundle.keys)
+    base = [dim for dim in bundle.dims if dim not in bundle.moving]
+    structure.mark(bundle.vertices, keys, coordinates(bundle.dims, base, shape))
+    return build(structure, bundle.dims, bundle.moving, bundle.vertices, keys)
+
+
+def closed(structure: Structure, value: Value) -> Value:
+    """A tensor from which something is computed: all its bundles closed."""
+    if all(bundle.source is None for bundle in value.bundles):
+        return value
+    bundles = (close(structure, bundle, value.shape) for bundle in value.bundles)
+    return Value(value.shape, tuple(bundle for bundle in bundles if bundle is not None), value.uniform)
+
+
+def preserve(
+    structure: Structure, bundle: Bundle, dims: Iterable[int], shape: tuple[int, ...], *, soft: bool = False
+) -> Bundle | None:
     """Forbid that positions change their coordinate along ``dims``; None when nothing is left to move."""
     held = bundle.moving & frozenset(dims)
     if held:
         structure.mark(bundle.vertices, bundle.keys, coordinates(bundle.dims, held, shape), soft=soft)
     moving = bundle.moving - held
-    return Bundle(bundle.dims, moving, bundle.vertices, bundle.keys) if moving else None
+    return Bundle(bundle.dims, moving, bundle.vertices, bundle.keys, bundle.source) if moving else None
 
 
 def pin(structure: Structure, value: Value) -> Value:
@@ -115,10 +140,9 @@ def build(
     moving: Iterable[int],
     vertices: Indices,
     keys: Indices,
-    *,
-    selected: bool,
+    source: Bundle | None = None,
 ) -> Bundle | None:
-    """Make a bundle of a grid: tell copies apart, close it, and drop the dimensions along which nothing changes.
+    """Make a bundle of a grid, without dimensions of length 1 and those along which nothing changes.
 
     Parameters
     ----------
@@ -130,9 +154,8 @@ def build(
         Those along which positions may move.
     vertices, keys : ndarray of int64
         What stands at each position.
-    selected : bool
-        Whether the positions are a selection (with repeats, perhaps) of those of another bundle. Then only
-        vertices that were selected alike may be exchanged, and copies get keys of their own.
+    source : Bundle, optional
+        See :class:`Bundle`.
 
     Returns
     -------
@@ -142,21 +165,18 @@ def build(
     named = [dim for dim, length in zip(dims, vertices.shape, strict=True) if length != 1]
     vertices = vertices.reshape([length for length in vertices.shape if length != 1])
     keys = keys.reshape(vertices.shape)
-    free = frozenset(moving) & frozenset(named)
-    lengths = dict(zip(named, vertices.shape, strict=True))
-    if selected:
-        keys = _unique_keys(vertices, keys)
-        base = [dim for dim in named if dim not in free]
-        shape = tuple(lengths.get(dim, 1) for dim in range(max(named, default=-1) + 1))
-        structure.mark(vertices, keys, coordinates(tuple(named), base, shape))
-    for dim in list(named):
+    for dim in list(named) if source is None else []:
         axis = named.index(dim)
         if vertices.ndim > 1 and _copies(vertices, keys, axis):
-            vertices, keys = vertices.take(0, axis), keys.take(0, axis)
+            vertices, keys = vertices.take([0], axis).squeeze(axis), keys.take([0], axis).squeeze(axis)
             named.remove(dim)
             structure.mark(vertices, keys)
-    free &= frozenset(named)
-    return Bundle(tuple(named), free, vertices, keys) if free else None
+    free = frozenset(moving) & frozenset(named)
+    if free:
+        return Bundle(tuple(named), free, vertices, keys, source)
+    if source is not None:  # what was selected does not move along any dimension that is left
+        structure.pin(vertices)
+    return None
 
 
 def _unique_keys(vertices: Indices, keys: Indices) -> Indices:

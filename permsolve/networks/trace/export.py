@@ -44,6 +44,21 @@ def mode(model: nn.Module, training: bool) -> Iterator[None]:
             part.training = was
 
 
+PREFIX = "whole."
+
+
+class _Whole(nn.Module):
+    """The model as a part: as the whole of a graph, its names could clash with those of a graph module."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.whole = model
+        self.training = model.training
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.whole(*args, **kwargs)
+
+
 def exported(model: nn.Module, example_inputs: ExampleInputs, *, training: bool) -> Any:
     """The module as a functional graph of ATen operators, high-level ones kept.
 
@@ -56,12 +71,12 @@ def exported(model: nn.Module, example_inputs: ExampleInputs, *, training: bool)
     with mode(model, training), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            program = torch.export.export(model, args, kwargs, strict=False)
+            program = torch.export.export(_Whole(model), args, kwargs, strict=False)
             return program.run_decompositions({})
         except Exception as error:  # the model's own code runs here: whatever it raises ends up in one clear message
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise UntraceableError(
-                f"torch.export cannot trace {type(model).__name__} ({type(error).__name__}: {reason}). Make the forward "
-                "free of data-dependent control flow, or write the axis groups by hand (permsolve.networks.Spec) "
-                "and pass them as spec="
+                f"torch.export cannot trace {type(model).__name__} ({type(error).__name__}: {reason}). Make the "
+                "forward free of data-dependent control flow, or write the axis groups by hand "
+                "(permsolve.networks.Spec) and pass them as spec="
             ) from error

@@ -2,6 +2,7 @@
 
 import logging
 import operator
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from permsolve.networks.rules import RULES, Call, Outcome, pointwise_rule
 from permsolve.networks.symmetry.combining import merge
 from permsolve.networks.symmetry.structure import Structure
 from permsolve.networks.symmetry.value import Value, pin
+from permsolve.networks.trace.export import PREFIX
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -37,10 +39,13 @@ class Walk:
         structure: Structure,
         parameter: Callable[[str], Value | None],
         free_output: Callable[[int], bool] = lambda number: False,
+        *,
+        training: bool = False,
     ) -> None:
         self.structure = structure
         self.parameter = parameter
         self.free_output = free_output
+        self.training = training
         self.unknown: dict[str, int] = {}
         self.outputs: dict[int, Value] = {}
         self._values: dict[Node, Any] = {}
@@ -59,13 +64,13 @@ class Walk:
 
     def _placeholder(self, node: Node, signature: Any) -> Value | None:
         name = signature.inputs_to_parameters.get(node.name) or signature.inputs_to_buffers.get(node.name)
-        value = self.parameter(name) if name is not None else None
+        value = self.parameter(name.removeprefix(PREFIX)) if name is not None else None
         return value if value is not None else _still(node)
 
     def _called(self, node: Node) -> Any:
         if node.target is operator.getitem:
-            source = self._values[node.args[0]]  # type: ignore[index]
-            return source[node.args[1]] if isinstance(source, list | tuple) else _still(node)
+            source, place = self._values[node.all_input_nodes[0]], node.args[1]
+            return source[place] if isinstance(place, int) and isinstance(source, list | tuple) else _still(node)
         name = _name(node)
         if name in _SILENT:
             return None
@@ -96,7 +101,7 @@ class Walk:
             else:
                 given = argument.default_value
             try:
-                arguments[argument.name] = self._replaced(given)
+                arguments[argument.name] = self._replaced(given, name)
             except _DataDependent:
                 return None
         value = node.meta.get("val")
@@ -104,16 +109,18 @@ class Walk:
         used = frozenset(
             user.args[1] for user in node.users if user.target is operator.getitem and isinstance(user.args[1], int)
         )
-        return Call(self.structure, name, arguments, tuple(_shape(one) for one in results), used)
+        return Call(self.structure, name, arguments, tuple(_shape(one) for one in results), used, self.training)
 
-    def _replaced(self, argument: Any) -> Any:
+    def _replaced(self, argument: Any, name: str) -> Any:
         if isinstance(argument, Node):
             value = self._values[argument]
             if isinstance(value, Value):
                 return value
+            if name in _SIZED:
+                return None
             raise _DataDependent
         if isinstance(argument, list | tuple):
-            return [self._replaced(item) for item in argument]
+            return [self._replaced(item, name) for item in argument]
         return argument
 
     def _fits(self, node: Node, outcome: Outcome) -> bool:
@@ -143,10 +150,10 @@ class Walk:
         number = 0
         for spec in signature.output_specs:
             name = getattr(spec.arg, "name", None)
-            result = next((arg for arg in node.args[0] if isinstance(arg, Node) and arg.name == name), None)  # type: ignore[union-attr]
+            result = next((arg for arg in node.all_input_nodes if arg.name == name), None)
             value = self._values.get(result) if result is not None else None
             if spec.kind.name in ("BUFFER_MUTATION", "PARAMETER_MUTATION"):
-                self._written(value, self.parameter(written[name]))  # type: ignore[index]
+                self._written(value, self.parameter(written[name].removeprefix(PREFIX)))
                 continue
             if spec.kind.name == "USER_OUTPUT":
                 if isinstance(value, Value) and self.free_output(number):
@@ -165,6 +172,27 @@ class Walk:
             self._pin(target)
 
 
+# Their rules read sizes from the result, so that these may be computed from data.
+_SIZED = {
+    f"aten.{name}"
+    for name in (
+        "view",
+        "reshape",
+        "_unsafe_view",
+        "expand",
+        "zeros",
+        "ones",
+        "full",
+        "empty",
+        "arange",
+        "new_zeros",
+        "new_ones",
+    )
+}
+# Lengths that depend on data are stood for by primes: nothing moves along them, they only must be told apart.
+_PRIMES = (10007, 10009, 10037, 10039, 10061, 10067, 10069, 10079, 10091, 10093, 10099, 10103, 10111, 10133, 10139)
+
+
 class _DataDependent(Exception):
     """An argument of an operator is a number computed from data."""
 
@@ -175,7 +203,15 @@ def _name(node: Node) -> str:
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
-    return tuple(int(length) for length in value.shape) if isinstance(value, torch.Tensor) else None
+    return tuple(_length(length) for length in value.shape) if isinstance(value, torch.Tensor) else None
+
+
+def _length(length: Any) -> int:
+    if isinstance(length, int):
+        return length
+    expression = length.node.expr
+    numbers = {symbol: _PRIMES[zlib.crc32(str(symbol).encode()) % len(_PRIMES)] for symbol in expression.free_symbols}
+    return int(expression.subs(numbers))
 
 
 def _still(node: Node) -> Any:

@@ -12,7 +12,7 @@ from permsolve.errors import InvalidOptionError, UntraceableError
 from permsolve.networks.spec import AxisGroup, AxisUse, Spec
 from permsolve.networks.symmetry.resolve import resolve
 from permsolve.networks.symmetry.structure import Indices, Structure
-from permsolve.networks.symmetry.value import Bundle, Value
+from permsolve.networks.symmetry.value import Bundle, Value, closed
 from permsolve.networks.trace.export import ExampleInputs, exported
 from permsolve.networks.trace.propagate import Walk
 from permsolve.networks.trace.tensors import Tensors, named_tensors
@@ -46,18 +46,18 @@ def trace(model: nn.Module, example_inputs: ExampleInputs, *, free_outputs: Sequ
         When torch cannot export the model in evaluation mode.
     """
     tensors = named_tensors(model)
-    programs = [exported(model, example_inputs, training=False)]
+    programs = [(exported(model, example_inputs, training=False), False)]
     notes: dict[str, str] = {}
     try:
-        programs.append(exported(model, example_inputs, training=True))
+        programs.append((exported(model, example_inputs, training=True), True))
     except UntraceableError as error:
         notes["training mode"] = f"only the evaluation mode was traced: {error}"
-    free = _output_numbers(programs[0], free_outputs)
+    free = _output_numbers(programs[0][0], free_outputs)
     pinned: set[tuple[str, int]] = set()
     for _ in range(_ROUNDS):
         attempt = _Attempt(tensors, pinned, free)
-        for program in programs:
-            attempt.walk(program)
+        for program, training in programs:
+            attempt.walk(program, training)
         hard = attempt.immovable()
         if hard <= pinned:
             break
@@ -91,16 +91,18 @@ class _Attempt:
             if length > 1 and (name, axis) not in self.pinned:
                 vertices = self.structure.fresh(length)
                 self._axes.append((name, axis, vertices))
+                self.structure.mark(vertices, np.zeros(length, np.int64))
                 bundles.append(Bundle((axis,), frozenset([axis]), vertices, np.zeros(length, np.int64)))
         self._shapes[name] = shape
         return Value(shape, tuple(bundles))
 
-    def walk(self, program: Any) -> None:
+    def walk(self, program: Any, training: bool) -> None:
         """Follow one graph."""
         walk = Walk(
             self.structure,
             lambda name: self._values.get(self.tensors.owner.get(name, name)),
             lambda number: number in self.free,
+            training=training,
         )
         walk.run(program)
         for number, value in walk.outputs.items():
@@ -109,13 +111,16 @@ class _Attempt:
             self.notes[name] = f"no rule for this operator ({count} times): the axes that it touches are pinned"
 
     def _free_output(self, name: str, value: Value) -> None:
-        for bundle in value.bundles:
+        for bundle in closed(self.structure, value).bundles:
             if len(bundle.dims) > 1:
                 self.structure.pin(bundle.vertices)
                 continue
-            vertices = self.structure.fresh(bundle.vertices.size)
+            known = [own for axis_name, dim, own in self._axes if (axis_name, dim) == (name, bundle.dims[0])]
+            vertices = known[0] if known else self.structure.fresh(bundle.vertices.size)
+            if not known:
+                self.structure.mark(vertices, np.zeros_like(vertices))
+                self._axes.append((name, bundle.dims[0], vertices))
             self.structure.link(bundle.vertices, vertices, bundle.keys, np.zeros_like(vertices))
-            self._axes.append((name, bundle.dims[0], vertices))
             self._shapes[name] = value.shape
 
     def immovable(self) -> set[tuple[str, int]]:
@@ -144,7 +149,9 @@ class _Attempt:
             if uses:
                 first = np.argsort(max(uses, key=lambda use: use[2].size)[2][:, 0])
                 found.append([AxisUse(name, dim, positions[first]) for name, dim, positions in uses])
-        found.sort(key=lambda uses: [(list(self._shapes).index(use.name), use.axis, int(use.positions[0, 0])) for use in uses])
+        found.sort(
+            key=lambda uses: [(list(self._shapes).index(use.name), use.axis, int(use.positions[0, 0])) for use in uses]
+        )
         groups = tuple(
             AxisGroup(f"g{number}", uses[0].positions.shape[0], tuple(uses)) for number, uses in enumerate(found)
         )
