@@ -37,8 +37,8 @@ class Architecture:
     inputs : callable
         Makes example inputs, by keyword.
     coverage : float
-        What is at least reached. The rest is depthwise or reads the image (mamba, convnext), or heads picked by lists of
-        indices, which count as data, pin it (falcon).
+        What is at least reached. The rest is depthwise or reads the image (mamba, convnext), or is pinned by heads
+        picked by lists of indices, which count as data (falcon).
     """
 
     name: str

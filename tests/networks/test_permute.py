@@ -192,7 +192,7 @@ def test_errors_name_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(InvalidOptionError, match="example_inputs"):
         networks.trace(mlp(), 3)  # type: ignore[arg-type]
     (tmp_path / "x.json").write_text("{}")
-    with pytest.raises(FileFormatError, match="x.json"):
+    with pytest.raises(FileFormatError, match=r"x\.json"):
         networks.apply_(mlp(), tmp_path / "x.json")
     report = networks.permute_(mlp(), inputs(), **FAST)
     with pytest.raises(InvalidSpecError, match="no parameter"):

@@ -66,16 +66,18 @@ class Graph(nn.Module):
             case "norm":
                 return F.layer_norm(x, (n,), self._vector(key, build, n))
             case "scale":
-                return x * self._vector(key, build, n)
+                scaled: Tensor = x * self._vector(key, build, n)
+                return scaled
             case "heads":
                 v = x[..., :even].unflatten(-1, (4, even // 4))
-                return (v * self._vector(key, build, *((even // 4,) if width == 8 else (4, 1)))).flatten(-2)
+                v = v * self._vector(key, build, *((even // 4,) if width == 8 else (4, 1)))
+                return v.flatten(-2)
             case "attention":
-                v = [
+                qkv = [
                     self._linear(f"{key}{part}", n, 16, build)(x).unflatten(-1, (2, 8)).transpose(1, 2)
                     for part in "qkv"
                 ]
-                return F.scaled_dot_product_attention(*v).transpose(1, 2).flatten(-2)
+                return F.scaled_dot_product_attention(*qkv).transpose(1, 2).flatten(-2)
             case "constant":
                 return x + torch.arange(n, dtype=x.dtype)[None, None] * (width == 8)
         return SIMPLE[kind](x, matching, even, width)

@@ -33,7 +33,8 @@ class Bundle:
         What stands at each position.
     source : Bundle, optional
         Of which bundle, of the same tensor, this is a selection that is still open. Nothing has been computed from it,
-        and its other part may yet be put beside it again; until :func:`close` its keys are those of the source, repeats included.
+        and its other part may yet be put beside it again. Until
+        :func:`close` its keys are those of the source, repeats included.
     """
 
     dims: tuple[int, ...]

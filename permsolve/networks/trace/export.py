@@ -77,6 +77,6 @@ def exported(model: nn.Module, example_inputs: ExampleInputs, *, training: bool)
             reason = " ".join(str(error).split())[:300] or type(error).__name__
             raise UntraceableError(
                 f"torch.export cannot trace {type(model).__name__} ({type(error).__name__}: {reason}). Make the "
-                "forward free of data-dependent control flow, or write the axis groups by hand (permsolve.networks.Spec) "
-                "and pass them as spec="
+                "forward free of data-dependent control flow, or write the axis groups by hand "
+                "(permsolve.networks.Spec) and pass them as spec="
             ) from error

@@ -91,6 +91,7 @@ def test_prune(tmp_path: Path) -> None:
     assert pruned == {"model.embed_tokens.weight"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bert", "mixtral", "t5", "vit"])
 def test_other_architectures(name: str, tmp_path: Path) -> None:
     """Encoders, experts that are stored one by one, two stacks, images: verified by the command itself."""
