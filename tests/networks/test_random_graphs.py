@@ -70,8 +70,8 @@ class Graph(nn.Module):
                 return scaled
             case "heads":
                 v = x[..., :even].unflatten(-1, (4, even // 4))
-                v = v * self._vector(key, build, *((even // 4,) if width == 8 else (4, 1)))
-                return v.flatten(-2)
+                blocks: Tensor = v * self._vector(key, build, *((even // 4,) if width == 8 else (4, 1)))
+                return blocks.flatten(-2)
             case "attention":
                 qkv = [
                     self._linear(f"{key}{part}", n, 16, build)(x).unflatten(-1, (2, 8)).transpose(1, 2)
