@@ -87,6 +87,7 @@ def measure(
         permuted, (inputs,), pattern, solver=solver, time_limit=time_limit, seed=seed, workers=workers, exclude=first
     )
     seconds = perf_counter() - start
+    assert report.max_relative_error is not None  # it verifies
     kept_given, kept_permuted = _prune(given, pattern, first), _prune(permuted, pattern, first)
     scores = [evaluate(one, name, data) for one in (model, given, permuted)]
     return Row(

@@ -1,6 +1,7 @@
 """Every topology of the zoo: the function stays, and the axes that a careful person would find are permuted."""
 
 from copy import deepcopy
+from typing import Any
 from zlib import crc32
 
 import pytest
@@ -21,7 +22,7 @@ CASES = [
     pytest.param(case, id=case.name, marks=() if number % 8 == 0 else pytest.mark.slow)
     for number, case in enumerate(ALL)
 ]
-OPTIONS = {"solver": "random", "time_limit": 0.1, "workers": 1}
+OPTIONS: dict[str, Any] = {"solver": "random", "time_limit": 0.1, "workers": 1}
 
 
 def _prepared(case: Case) -> tuple[nn.Module, Inputs]:
@@ -107,4 +108,5 @@ def test_verification_agrees(case: Case) -> None:
     except PermsolveError:
         assert case.expect != "permuted"
         return
+    assert report.max_relative_error is not None
     assert report.max_relative_error <= TOLERANCE
