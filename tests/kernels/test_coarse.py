@@ -108,3 +108,20 @@ def test_nothing_but_zeros() -> None:
     x, unit = coarse(np.zeros((8, 3), np.float32), 8, Pattern(2, 4))
     assert unit > 0.0
     assert not x.any()
+
+
+@pytest.mark.parametrize("breadth", [1.5, 3.0])
+def test_rows_of_bytes_add_up_to_levels(breadth: float) -> None:
+    """Rows of many scales: what any group keeps of the bytes is what it keeps of the rounded saliency."""
+    rng = np.random.default_rng(4)
+    scales = np.exp(2.0 * rng.standard_normal((40, 1)))
+    problem = Problem((rng.random((40, 24)) * scales).astype(np.float32), "2:4")
+    x, unit = coarse(problem.working, problem.columns, problem.pattern, breadth)
+    assert x.shape[1] <= breadth * problem.rows + STEP
+    assert unit < coarse(problem.working, problem.columns, problem.pattern)[1]
+    place = round(23 * (1.0 - 0.03 * 0.5))
+    cuts = np.sort(problem.working, axis=0)[place]  # of all columns: there are fewer than would be looked at
+    levels = np.floor(np.minimum(problem.working, cuts) * np.float32(1.0 / unit) + np.float32(0.5))
+    for group in rng.permutation(24).reshape(-1, 4):
+        kept = np.sort(x[group].astype(np.int64), axis=0)[2:].sum()
+        assert kept == np.sort(levels[group], axis=0)[2:].sum()

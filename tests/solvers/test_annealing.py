@@ -11,6 +11,7 @@ from permsolve.stopping import MaxIterations
 from permsolve_solvers.annealing import Annealing, _kernels
 from permsolve_solvers.annealing import chain as chain_module
 from permsolve_solvers.annealing.chain import Chain
+from permsolve_solvers.annealing.picture import Picture
 from permsolve_solvers.annealing.solver import FIRST_CYCLE
 from permsolve_solvers.annealing.temperatures import anchor, calibrate
 from permsolve_solvers.moves.state import State
@@ -146,3 +147,46 @@ def test_a_cycle_has_its_length() -> None:
     result = solve(problem, "annealing", cycles=1, workers=2, stop=MaxIterations(10**9))
     assert result.stop_reason == "completed"
     assert result.iterations >= FIRST_CYCLE * problem.columns * 2
+
+
+def _gain_errors(problem: Problem, picture: Picture, cold: float) -> NDArray[np.float64]:
+    """By how much the picture is wrong about the swaps that are not hopeless, in temperatures."""
+    chain = _chain(problem)
+    true = chain.state.e + chain.state.e.T
+    seen = State.of(picture.x, chain.state.groups, chain.state.n, problem.columns).e
+    near = (true > -30.0 * cold) & (true < 1e20) & (true > -1e20)
+    near &= chain.state.where[:, None] != chain.state.where[None, :]
+    errors: NDArray[np.float64] = (picture.unit * (seen + seen.T) - true)[near] / cold
+    return errors
+
+
+@pytest.mark.parametrize("scale", [0.0, 2.0])
+def test_a_picture_is_right_about_swaps(scale: float) -> None:
+    """Where there is a picture, rounding moves gains by less than the last temperature; wide ranges take more bytes."""
+    rng = np.random.default_rng(11)
+    saliency = rng.random((96, 64)) * np.exp(scale * rng.standard_normal((96, 1)))
+    problem = Problem(saliency.astype(np.float32))
+    state = _chain(problem).state
+    cold = 0.05 * state.spread(rng)
+    picture = Picture.of(problem, state, cold)
+    assert picture is not None
+    assert picture.x.dtype == np.uint8
+    assert (picture.x.shape[1] > 96) == (scale > 0.0)
+    assert np.sqrt(np.mean(np.square(_gain_errors(problem, picture, cold)))) < 0.5
+
+
+def test_no_picture_where_it_would_blur_or_not_pay() -> None:
+    """A temperature far below the unit, and rows so few that bytes are mostly padding."""
+    problem = Problem(np.random.default_rng(12).random((96, 64), dtype=np.float32))
+    assert Picture.of(problem, _chain(problem).state, 1e-4) is None
+    few = Problem(np.random.default_rng(12).random((6, 64), dtype=np.float32))
+    assert Picture.of(few, _chain(few).state, 1.0) is None
+
+
+@pytest.mark.parametrize("block", [64, 1024])
+def test_looking_at_a_picture_ends_on_the_true_saliency(block: int) -> None:
+    """Whole or in blocks, the result repeats exactly and is no worse than a plain descent."""
+    problem = Problem(np.random.default_rng(13).random((64, 128), dtype=np.float32))
+    first, second = (solve(problem, "annealing", stop=MaxIterations(60_000), workers=2, block=block) for _ in range(2))
+    assert (first.permutation == second.permutation).all()
+    assert first.value > solve(problem, "greedy").value

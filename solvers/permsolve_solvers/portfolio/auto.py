@@ -33,8 +33,11 @@ PASSES = 60.0
 PROOF_COLUMNS = 512
 # Without a clock: most work of one pass.
 PASS_WORK = 1e10
-# Most of the time for heuristics where a proof is tried, and the cycles they get without a clock.
+# Most of the time for heuristics where a proof is tried; no more than so many passes over all groups, or so many seconds
+# where those are fewer, since column generation improves what they leave. The cycles that they get without a clock.
 HEURISTIC_SHARE = 0.5
+HEURISTIC_PASSES = 200.0
+HEURISTIC_SECONDS = 1.5
 CYCLES = 2
 
 
@@ -66,7 +69,8 @@ class Auto:
                 return outcome
         if self._provable(problem, run):
             if run.timed:
-                with run.limited(HEURISTIC_SHARE * run.remaining):
+                passes = HEURISTIC_PASSES * self._pass_work(problem) / (SPEED * run.workers)
+                with run.limited(min(HEURISTIC_SHARE * run.remaining, max(HEURISTIC_SECONDS, passes))):
                     get_solver("annealing", cycles=1).solve(problem, run)
             else:
                 get_solver("annealing", cycles=CYCLES).solve(problem, run)
@@ -98,7 +102,12 @@ class Auto:
     def _provable(problem: Problem, run: Run) -> bool:
         """Whether the linear programme over all groups can be solved in the time left."""
         width = problem.columns + problem.padding
-        work = float(math.comb(width, problem.pattern.m)) * problem.rows
+        work = Auto._pass_work(problem)
         if width > PROOF_COLUMNS or problem.pattern.m == 2:
             return False
         return work * PASSES <= SPEED * run.workers * run.remaining if run.timed else work <= PASS_WORK
+
+    @staticmethod
+    def _pass_work(problem: Problem) -> float:
+        """Work of scoring every possible group once."""
+        return float(math.comb(problem.columns + problem.padding, problem.pattern.m)) * problem.rows
