@@ -65,6 +65,7 @@ def test_architecture(architecture: Architecture) -> None:
     assert all(torch.equal(tensor, state[name]) for name, tensor in copy.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", [one for one in ARCHITECTURES if one.fast], ids=lambda one: one.name)
 def test_a_wrong_permutation_would_show(architecture: Architecture) -> None:
     """The tolerance separates: whichever weight has its columns out of place, the outputs move far more."""

@@ -33,8 +33,8 @@ PASSES = 60.0
 PROOF_COLUMNS = 512
 # Without a clock: most work of one pass.
 PASS_WORK = 1e10
-# Most of the time for heuristics where a proof is tried; no more than so many passes over all groups, or so many seconds
-# where those are fewer, since column generation improves what they leave. The cycles that they get without a clock.
+# Most of the time for heuristics where a proof is tried; no more than so many passes over all groups, or so many
+# seconds where those are fewer, since column generation improves what they leave. Cycles that they get without a clock.
 HEURISTIC_SHARE = 0.5
 HEURISTIC_PASSES = 200.0
 HEURISTIC_SECONDS = 1.5
