@@ -183,9 +183,13 @@ def test_ctrl_c_writes_the_best_found(run: Run, tmp_path: Path) -> None:
     command = ("solve", weight, "--solver", "local-search", "--out", out, "--json", document, "--time-limit")
     assert run(*command, "0.5").code == 0  # compiles, so that the signal falls into a search
     out.unlink()
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
-    answer = run(*command, "300")
+    try:
+        answer = run(*command, "300")
+    finally:
+        signal.signal(signal.SIGINT, previous)
     assert answer.code == 130
     assert answer.err == f"permsolve: interrupted: the best found so far was written to {out} and {document}\n"
     result = Result.load(document)
