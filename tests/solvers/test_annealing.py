@@ -88,7 +88,23 @@ def test_swaps_are_drawn_by_their_rates() -> None:
 def test_mobility_is_the_mean_rate(temperature: float) -> None:
     chain = _chain(Problem(np.random.default_rng(4).random((30, 22)), "2:4"))
     rates = np.exp(np.minimum(_gains(chain) / temperature, 0.0))
-    assert chain.mobility(temperature) == pytest.approx(rates.sum() / 22, rel=0.02)
+    weights = np.random.default_rng(5).random(22, dtype=np.float32)
+    mean = np.average(rates.sum(axis=1), weights=weights)
+    assert chain.mobility(temperature, weights) == pytest.approx(mean, rel=0.02)
+
+
+def test_nearly_empty_columns_do_not_move_the_range() -> None:
+    """They change places at any temperature; the others freeze where they froze without them."""
+    rng = np.random.default_rng(6)
+    saliency = rng.random((40, 64))
+
+    def reference(factor: float) -> float:
+        saliency[:, ::8] *= factor
+        chain = _chain(Problem(saliency, "2:4"))
+        chain.sample(chain.state.spread(rng) * 1e-4, 1e9)
+        return anchor(chain, chain.state.spread(rng))
+
+    assert reference(1e-3) > 0.3 * reference(1e3)
 
 
 def test_swaps_of_equal_columns_are_never_made() -> None:
@@ -111,7 +127,8 @@ def test_temperatures_follow_the_scale_of_the_data(scale: float) -> None:
         spread = chain.state.spread(rng)
         found = calibrate(chain, spread, 0.12, 0.34)
         assert found.hot == pytest.approx(0.12 * spread) or found.hot == found.cold
-        assert chain.mobility(anchor(chain, spread)) == pytest.approx(0.3, rel=0.1)
+        weights = chain.state.x[: chain.state.real].sum(axis=1)
+        assert chain.mobility(anchor(chain, spread), weights) == pytest.approx(0.3, rel=0.1)
         assert found.at(1.0) == pytest.approx(found.cold)
         return found.hot / found.cold
 

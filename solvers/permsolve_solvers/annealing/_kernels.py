@@ -160,11 +160,11 @@ def _all_rates(e, real, inverse, noise, rates):
 
 
 @njit(cache=True, nogil=True)
-def mobility(e, real, values, temperature):
-    """Mean over the columns of their total rates."""
+def mobility(e, real, values, weights, temperature):
+    """Weighted mean over the columns of their total rates."""
     rates = np.empty(real, np.float32)
     _all_rates(e, real, np.float32(1.0 / temperature), np.float32(NOISE * values.mean()), rates)
-    return rates.mean()
+    return (rates * weights).sum() / weights.sum()
 
 
 @njit(cache=True, nogil=True)

@@ -86,10 +86,13 @@ class Chain:
         )
         return int(events)
 
-    def mobility(self, temperature: float) -> float:
-        """Swaps per step of Metropolis' rule at this temperature, from the current groups."""
+    def mobility(self, temperature: float, weights: NDArray[np.float32]) -> float:
+        """Swaps per step of Metropolis' rule at this temperature, from the current groups.
+
+        ``weights``, of shape (real,) and not all zero, say how much each column counts.
+        """
         state = self.state
-        return float(_kernels.mobility(state.e, state.real, state.values, float(temperature)))
+        return float(_kernels.mobility(state.e, state.real, state.values, weights, float(temperature)))
 
     @property
     def value(self) -> float:

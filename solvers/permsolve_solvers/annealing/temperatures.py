@@ -28,6 +28,9 @@ class Range:
 def anchor(chain: Chain, spread: float, mobility: float = ANCHOR_MOBILITY) -> float:
     """The temperature at which the current groups have this mobility.
 
+    Columns count by what they hold: a few that are nearly empty change places at any temperature, and would take the
+    range down to where all the others have long been frozen.
+
     Parameters
     ----------
     chain : Chain
@@ -37,13 +40,16 @@ def anchor(chain: Chain, spread: float, mobility: float = ANCHOR_MOBILITY) -> fl
     mobility : float
         Swaps per step of Metropolis' rule, > 0.
     """
+    weights = chain.state.x[: chain.state.real].sum(axis=1, dtype=np.float32)
+    if not weights.any():
+        return spread
     low = 0.0
-    while low > LOWEST and chain.mobility(spread * 2.0**low) > mobility:
+    while low > LOWEST and chain.mobility(spread * 2.0**low, weights) > mobility:
         low -= 1.0
     high = min(low + 1.0, 0.0)
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        if chain.mobility(spread * 2.0**middle) > mobility:
+        if chain.mobility(spread * 2.0**middle, weights) > mobility:
             high = middle
         else:
             low = middle
@@ -54,7 +60,7 @@ def calibrate(chain: Chain, spread: float, hot: float, cold: float, share: float
     """The range for a chain that stands at a local optimum, of a problem of which it has this share of the columns.
 
     On data of one scale the interquartile range and the anchor are in a fixed ratio, whatever the size (measured);
-    where columns or rows of many scales meet, the anchor is far lower, and the range has to reach down to it.
+    where columns or rows of many scales meet, the anchor is lower, and the range has to reach down to it.
     """
     reference = anchor(chain, spread, ANCHOR_MOBILITY * share)
     return Range(hot * spread, cold * reference)
