@@ -125,12 +125,16 @@ def test_temperatures_follow_the_scale_of_the_data(scale: float) -> None:
     def ratio(saliency: NDArray[np.float64]) -> float:
         chain = _chain(Problem(saliency * scale, "2:4"))
         chain.sample(chain.state.spread(rng) * 1e-4, 1e9)
-        spread = chain.state.spread(rng)
-        found = calibrate(chain, spread, 0.12, 0.34)
-        assert found.hot == pytest.approx(0.12 * spread) or found.hot == found.cold
+        spread = chain.state.spread(np.random.default_rng(0))
+        found = calibrate(chain, 0.12, 0.34)
         weights = chain.state.x[: chain.state.real].sum(axis=1)
         assert chain.mobility(anchor(chain, spread), weights) == pytest.approx(0.3, rel=0.1)
         assert found.at(1.0) == pytest.approx(found.cold)
+        assert found.hot == pytest.approx(0.12 * spread)
+        short = [calibrate(chain, 0.12, 0.34, swaps=swaps) for swaps in (1.0, 20.0, 100.0)]
+        assert {one.cold for one in short} == {found.cold}
+        assert min(found.hot, 1.3 * found.cold) == pytest.approx(short[0].hot)
+        assert short[0].hot <= short[1].hot <= short[2].hot == found.hot
         return found.hot / found.cold
 
     assert 1.2 < ratio(even) < 4.0

@@ -17,6 +17,7 @@ from permsolve.problem import Problem
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
 from permsolve_solvers.annealing.chain import Chain
+from permsolve_solvers.annealing.pace import swap_seconds
 from permsolve_solvers.annealing.picture import Picture
 from permsolve_solvers.annealing.temperatures import ANCHOR_MOBILITY, Range, anchor, calibrate
 from permsolve_solvers.moves.assignment import AssignmentMoves
@@ -60,8 +61,9 @@ class Annealing:
 
     Parameters
     ----------
-    hot : float, default 0.12
-        First temperature, in units of the interquartile range of what a random swap changes at a local optimum.
+    hot : float, default 0.09
+        First temperature, in units of the interquartile range of what a random swap changes at a local optimum. A run
+        with time for few swaps starts lower.
     cold : float, default 0.34
         Last temperature, in units of the temperature at which three steps in ten would be accepted there.
     block : int, default 1024
@@ -79,7 +81,7 @@ class Annealing:
         compiled=True,
     )
 
-    hot: float = 0.12
+    hot: float = 0.09
     cold: float = 0.34
     block: int = 1024
     cycles: int | None = None
@@ -127,7 +129,7 @@ class Annealing:
         groups = to_groups(run.permutation, problem.pattern)
         state = State.of(problem.working, groups, problem.pattern.n, problem.columns)
         fine = [Chain(one, rng) for one, rng in zip([state, *(state.copy() for _ in rngs[1:])], rngs, strict=True)]
-        temperatures = self._calibrated(fine[0], run)
+        temperatures = self._calibrated(problem, fine[0], run, 1)
         picture = Picture.of(problem, state, temperatures.cold)
         hot = fine
         if picture is not None:
@@ -169,7 +171,7 @@ class Annealing:
             return Chain(State.of(x, groups[picked], problem.pattern.n, problem.columns), rng)
 
         first = chain_of(problem.working, rng.permutation(groups.shape[0])[::parts], rngs[0])
-        temperatures = self._calibrated(first, run, 1.0 / parts)
+        temperatures = self._calibrated(problem, first, run, min(run.workers, parts), 1.0 / parts)
         picture = Picture.of(problem, first.state, temperatures.cold)
 
         def sample(temperature: float, final: bool) -> int:
@@ -214,16 +216,20 @@ class Annealing:
             if not run.timed:
                 length *= 2
 
-    def _calibrated(self, chain: Chain, run: Run, share: float = 1.0) -> Range:
-        """Where to anneal; without a permutation to start from, the chain is brought to a local optimum for that."""
+    def _calibrated(self, problem: Problem, chain: Chain, run: Run, chains: int, share: float = 1.0) -> Range:
+        """Where to anneal; without a permutation to start from, the chain is brought to a local optimum for that.
+
+        So many chains divide the columns among them, of which this one has the given share.
+        """
         spread = chain.state.spread(np.random.default_rng(0))
         if run.warm:
             return Range(
                 anchor(chain, spread, WARM_MOBILITY * share), self.cold * anchor(chain, spread, ANCHOR_MOBILITY * share)
             )
         chain.sample(self.cold * spread / FROZEN, DESCENT_WORK)
-        spread = chain.state.spread(np.random.default_rng(0))
-        return calibrate(chain, spread, self.hot, self.cold, share)
+        width = chain.state.names.size
+        swaps = run.remaining / swap_seconds(problem, width) * chains / problem.columns if run.timed else math.inf
+        return calibrate(chain, self.hot, self.cold, share=share, swaps=swaps)
 
     @staticmethod
     def _share(run: Run, begun: float, done: float) -> float:

@@ -1,5 +1,6 @@
 """Between which temperatures to anneal, read from the state of a chain."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,11 @@ from permsolve_solvers.annealing.chain import Chain
 
 # Mobility of a local optimum at the temperature that anchors the range: there three steps in ten would be accepted.
 ANCHOR_MOBILITY = 0.3
+# A run with time for no more than FEW swaps per column starts at SHORT_HOT last temperatures, one with time for MANY
+# where ``hot`` says, others between (measured).
+FEW = 5.0
+MANY = 50.0
+SHORT_HOT = 1.3
 # Steps of the bisection for it once a factor of 2 is left, and how far, as a power of 2, it may lie below the spread.
 BISECTIONS = 5
 LOWEST = -30.0
@@ -56,11 +62,29 @@ def anchor(chain: Chain, spread: float, mobility: float = ANCHOR_MOBILITY) -> fl
     return float(spread * np.exp2(low))
 
 
-def calibrate(chain: Chain, spread: float, hot: float, cold: float, share: float = 1.0) -> Range:
-    """The range for a chain that stands at a local optimum, of a problem of which it has this share of the columns.
+def calibrate(chain: Chain, hot: float, cold: float, *, share: float = 1.0, swaps: float = math.inf) -> Range:
+    """The range for a chain that stands at a local optimum.
 
     On data of one scale the interquartile range and the anchor are in a fixed ratio, whatever the size (measured);
-    where columns or rows of many scales meet, the anchor is lower, and the range has to reach down to it.
+    where columns or rows of many scales meet, the anchor is lower, and the range has to reach down to it. What is
+    molten at its start has to be put in order again, for which a short run lacks the time: it starts lower.
+
+    Parameters
+    ----------
+    chain : Chain
+        At a local optimum.
+    hot : float
+        First temperature, in units of the interquartile range of what a random swap changes.
+    cold : float
+        Last temperature, in units of the anchor.
+    share : float
+        Share of the problem's columns that the chain has.
+    swaps : float
+        Swaps per column for which there is time.
     """
-    reference = anchor(chain, spread, ANCHOR_MOBILITY * share)
-    return Range(hot * spread, cold * reference)
+    spread = chain.state.spread(np.random.default_rng(0))
+    last = cold * anchor(chain, spread, ANCHOR_MOBILITY * share)
+    first = hot * spread
+    low = min(first, SHORT_HOT * last)
+    patience = min(1.0, max(0.0, math.log(max(swaps, FEW) / FEW) / math.log(MANY / FEW)))
+    return Range(low * (first / low) ** patience, last)

@@ -8,6 +8,7 @@ from permsolve.problem import Problem
 from permsolve.registry import get_solver
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
+from permsolve_solvers.annealing.pace import swap_seconds
 
 # What exhaustive search proves in a fraction of a second.
 TINY_COLUMNS = 16
@@ -16,15 +17,12 @@ TINY_WORK = 5e7
 MATCHING_COLUMNS = 1024
 # Maxima-and-additions per second of one core, roughly.
 SPEED = 2e10
-# The same on the coarse saliency, and what a swap takes beside its exchange rows, in seconds per column.
-COARSE_SPEED = 1.2e11
-SWAP_OVERHEAD = 4e-8
 # Most columns that are annealed together.
 SWAP_BLOCK = 1024
 # What annealing does before its first swap, in exchange matrices; swaps per column for which there must then be time,
 # up to so many groups, in proportion beyond: redistributing a column of every group at once wins below (measured).
 START = 1.5
-SWAPS = 20.0
+SWAPS = 15.0
 SWAPS_GROUPS = 512
 # Up to so many rows perturbation does better than that (measured).
 FEW_ROWS = 32
@@ -91,8 +89,7 @@ class Auto:
         width = problem.columns + problem.padding
         if not run.timed:
             return "annealing"
-        block = min(width, SWAP_BLOCK)
-        swap = block * (2 * (problem.pattern.m - 1) * problem.rows / COARSE_SPEED + SWAP_OVERHEAD)
+        swap = swap_seconds(problem, min(width, SWAP_BLOCK))
         swaps = SWAPS * max(1.0, problem.group_count / SWAPS_GROUPS) * width
         if run.remaining >= START * width**2 * problem.rows / SPEED + swaps * swap / run.workers:
             return "annealing"
