@@ -19,6 +19,7 @@ from permsolve.certificate import Certificate
 from permsolve.checks import is_number, is_whole
 from permsolve.errors import InvalidOptionError, InvalidProblemError
 from permsolve.observers import Observer
+from permsolve.pattern import Pattern
 from permsolve.problem import Problem
 from permsolve.registry import get_solver
 from permsolve.result import Result
@@ -98,7 +99,7 @@ def solve(
     if time_limit is None and criterion is None and engine.capabilities.anytime:
         time_limit = default_time_limit(problem)
     if engine.capabilities.compiled:
-        _warm_up(type(engine))
+        _warm_up(type(engine), _kind(problem.pattern), problem.padded.dtype.char)
     run = Run(
         problem,
         initial=initial,
@@ -180,10 +181,18 @@ def _combined(stop: StoppingCriterion | Sequence[StoppingCriterion] | None) -> S
     return AnyOf(*stop) if stop else None
 
 
-@lru_cache(maxsize=64)
-def _warm_up(solver: type[Solver]) -> None:
+def _kind(pattern: Pattern) -> Pattern:
+    """A small pattern whose problems take the same kernels: pairs, 2:4, one kept, several kept."""
+    if pattern.m == 2 or (pattern.n, pattern.m) == (2, 4):
+        return pattern
+    return Pattern(min(pattern.n, 2), 3)
+
+
+@lru_cache(maxsize=256)
+def _warm_up(solver: type[Solver], pattern: Pattern, dtype: str) -> None:
     """Run a solver once on a tiny problem that no solver proves at once, so that its kernels are compiled."""
-    problem = Problem(np.random.default_rng(0).random((8, 32)))
+    saliency = np.random.default_rng(0).random((8, 8 * pattern.m)).astype(dtype)
+    problem = Problem(saliency, pattern)
     solver().solve(problem, Run(problem, stop=MaxIterations(WARM_UP_ITERATIONS)))
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -34,6 +35,11 @@ class Node:
         into the partitions that keep ``pair`` together (the next node) and those that keep it apart.
     pair : tuple of int, optional
         The two columns on which it splits (Ryan & Foster 1981).
+    excess : float
+        What it says of the groups: none that is left here has a larger reduced cost; >= 0.
+    bound : float
+        What it says of the partitions into groups that are left here: none keeps more. It follows from the prices and
+        the excess, and is stated so that neither can be changed alone.
     """
 
     duals: NDArray[np.float64]
@@ -41,10 +47,25 @@ class Node:
     weights: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     children: int = 0
     pair: tuple[int, int] | None = None
+    excess: float = 0.0
+    bound: float = 0.0
+
+    def stating(self, excess: float, groups: int) -> "Node":
+        """The same, with what it says: the largest reduced cost and the bound of partitions into so many groups."""
+        prices = math.fsum(self.duals) + math.fsum(
+            weight * (len(odd_set) // 2) for odd_set, weight in zip(self.odd_sets, self.weights, strict=True)
+        )
+        return replace(self, excess=excess, bound=prices + groups * excess)
 
     def scaled(self, exponent: int) -> "Node":
         """The same for values times ``2**exponent``: exact."""
-        return replace(self, duals=np.ldexp(self.duals, exponent), weights=np.ldexp(self.weights, exponent))
+        return replace(
+            self,
+            duals=np.ldexp(self.duals, exponent),
+            weights=np.ldexp(self.weights, exponent),
+            excess=float(np.ldexp(self.excess, exponent)),
+            bound=float(np.ldexp(self.bound, exponent)),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -54,6 +75,8 @@ class Node:
             "weights": self.weights.tolist(),
             "children": self.children,
             "pair": None if self.pair is None else list(self.pair),
+            "excess": self.excess,
+            "bound": self.bound,
         }
 
     @classmethod
@@ -66,6 +89,8 @@ class Node:
             np.asarray(document["weights"], np.float64),
             int(document["children"]),
             None if pair is None else (int(pair[0]), int(pair[1])),
+            float(document["excess"]),
+            float(document["bound"]),
         )
 
 
@@ -79,21 +104,30 @@ class Layers:
         ``c, a, b`` with ``c + a k + b k (k - 1) / 2 >= min(N, k)`` for k = 0 .. M.
     low, high : ndarray of float64, shape (rows,)
         The thresholds of each row, ``0 <= low <= high``.
+    best : ndarray of float64, shape (columns with padding,)
+        What it says of the pairs: the M - 1 dearest pairs of a column are worth no more, prices subtracted.
     """
 
     quadratic: tuple[float, float, float]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    best: NDArray[np.float64]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"quadratic": list(self.quadratic), "low": self.low.tolist(), "high": self.high.tolist()}
+        return {
+            "quadratic": list(self.quadratic),
+            "low": self.low.tolist(),
+            "high": self.high.tolist(),
+            "best": self.best.tolist(),
+        }
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "Layers":
         """What :meth:`to_dict` gave."""
         c, a, b = map(float, document["quadratic"])
-        return cls((c, a, b), np.asarray(document["low"], np.float64), np.asarray(document["high"], np.float64))
+        low, high, best = (np.asarray(document[name], np.float64) for name in ("low", "high", "best"))
+        return cls((c, a, b), low, high, best)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -114,7 +148,8 @@ class Certificate:
     layers : Layers, optional
         The relaxation, for ``"pairs"``.
     digest : str
-        SHA-256 of all the rest, made when not given: it shows any change, also one that leaves the proof valid.
+        SHA-256 of all the rest, made when not given: it shows any change, also one that leaves the proof valid. The
+        proof does not rest on it.
     """
 
     method: str

@@ -103,7 +103,8 @@ def pair_bound(problem: Problem, *, workers: int = 1, should_stop: Callable[[], 
     bound = (fixed + value * scale) * (1.0 + _ROUNDING)
     if not bound < problem.row_bound:
         return rows_only
-    return Certificate("pairs", bound, (Node(prices * scale),), Layers(coefficients, low, high))
+    best, _ = best_partners(pairs, prices, m)
+    return Certificate("pairs", bound, (Node(prices * scale),), Layers(coefficients, low, high, best * scale))
 
 
 def _pair_terms(y: NDArray[np.float32], workers: int, should_stop: Callable[[], bool]) -> NDArray[np.float64] | None:
@@ -121,12 +122,19 @@ def _pair_terms(y: NDArray[np.float32], workers: int, should_stop: Callable[[], 
     return sums
 
 
-def factor_bound(pairs: NDArray[np.float64], prices: NDArray[np.float64], m: int) -> tuple[float, NDArray[np.int64]]:
-    """Bound on the pairs of any partition under these prices, and the M - 1 partners that each column would choose."""
+def best_partners(
+    pairs: NDArray[np.float64], prices: NDArray[np.float64], m: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """What the M - 1 partners that each column would choose are worth to it, prices subtracted, and who they are."""
     gain = pairs - prices
     partners = np.argpartition(-gain, m - 2, axis=1)[:, : m - 1]
-    best = np.take_along_axis(gain, partners, axis=1).sum() - (m - 1) * prices.sum()
-    return float((m - 1) * prices.sum() + best / 2.0), partners
+    return np.take_along_axis(gain, partners, axis=1).sum(axis=1) - (m - 1) * prices, partners
+
+
+def factor_bound(pairs: NDArray[np.float64], prices: NDArray[np.float64], m: int) -> tuple[float, NDArray[np.int64]]:
+    """Bound on the pairs of any partition under these prices, and the M - 1 partners that each column would choose."""
+    best, partners = best_partners(pairs, prices, m)
+    return float((m - 1) * prices.sum() + best.sum() / 2.0), partners
 
 
 def _prices(pairs: NDArray[np.float64], m: int, should_stop: Callable[[], bool]) -> tuple[NDArray[np.float64], float]:

@@ -19,11 +19,12 @@ Values = NDArray[np.float64]
 TOLERANCE = 1e-9
 # Entries of saliency looked at in one go.
 _CHUNK = 1 << 22
+_UNIT = 2.0**-52
 
 
 def largest_sum(entries: Values, n: int) -> Values:
     """Sum of the n largest along the first axis (by full sorting), then over the last."""
-    kept: Values = np.sort(entries, axis=0)[entries.shape[0] - n :].sum(axis=(0, -1))
+    kept: Values = np.sort(entries, axis=0)[entries.shape[0] - n :].sum(axis=-1).sum(axis=0)
     return kept
 
 
@@ -68,9 +69,22 @@ def base(node: Node) -> float:
     )
 
 
+def rounding(problem: Problem, node: Node, values: Values) -> float:
+    """More than float64 can be wrong by in a reduced cost: numpy adds up the rows in pairs of halves, not in turn."""
+    terms = 32 + math.log2(problem.rows) + problem.pattern.n + 2 * problem.pattern.m + len(node.odd_sets)
+    size = (
+        float(values.max(initial=0.0)) + problem.pattern.m * float(np.abs(node.duals).max()) + math.fsum(node.weights)
+    )
+    return _UNIT * terms * size
+
+
 @dataclass(eq=False)
 class Repricing:
-    """Recompute what a certificate of methods ``duals`` and ``branching`` proves, looking at every group.
+    """Check what the nodes of a certificate of methods ``duals`` and ``branching`` say, looking at every group.
+
+    A node says that no group which is left there has a reduced cost above its ``excess``, and what follows from that:
+    its ``bound``. Both are recomputed, to within a share ``TOLERANCE / 4`` of the value. Which groups are left follows
+    from the statements of the nodes above, which were checked before.
 
     Parameters
     ----------
@@ -84,98 +98,184 @@ class Repricing:
     value: float
 
     def bound(self, certificate: Certificate) -> float:
-        """The bound that the certificate proves."""
-        problem = self.problem
+        """The bound that the certificate proves.
+
+        Raises
+        ------
+        InvalidCertificateError
+            When a node says what does not hold, or the nodes are no tree.
+        """
         nodes = certificate.nodes
-        self._check(nodes)
+        check_nodes(self.problem, nodes)
+        proven = -math.inf
+        # Parts that are not settled yet, the next one last: their groups, the values of these, and a bound.
+        parts = [(*self._near(nodes[0]), math.inf)]
+        for number, node in enumerate(nodes):
+            if not parts:
+                raise InvalidCertificateError(f"the proof has {len(nodes)} nodes, its tree only {number}")
+            groups, values, bound = parts.pop()
+            if not node.duals.size:
+                proven = max(proven, bound)
+                continue
+            reduced = self._priced(number, node, groups, values)
+            bound = min(bound, node.bound)
+            if not node.children:
+                proven = max(proven, bound)
+                continue
+            left = reduced >= self._too_low(node)
+            groups, values = groups[left], values[left]
+            if node.pair is None:
+                parts.append((groups, values, bound))
+                continue
+            one, other = ((groups == column).any(axis=1) for column in node.pair)
+            for side in (~(one & other), one == other):
+                parts.append((groups[side], values[side], bound))
+        if parts:
+            raise InvalidCertificateError("the proof ends in the middle of its tree")
+        return max(proven, self.value)
+
+    def _near(self, root: Node) -> tuple[Groups, Values]:
+        """Go through all groups: those that can be in a better partition, if what the root says holds."""
+        problem = self.problem
         matrix = problem.padded.astype(np.float64)
-        root = nodes[0]
         chunk = max(1, _CHUNK // (problem.rows * problem.pattern.m))
-        largest = 0.0
         kept_groups: list[Groups] = []
         kept_values: list[Values] = []
-        # What cannot be in a better partition even if the largest reduced cost is 0: refined when it is known.
-        cut = self.value * (1.0 + TOLERANCE) - base(root)
         for groups in all_groups(problem, chunk):
             values = group_values(matrix, groups, problem.pattern.n)
-            reduced = reduced_costs(root, groups, values, matrix.shape[0])
-            largest = max(largest, float(reduced.max()))
+            reduced = self._priced(0, root, groups, values)
             if root.children:
-                near = reduced >= cut - problem.group_count * largest
+                near = reduced >= self._too_low(root)
                 kept_groups.append(groups[near])
                 kept_values.append(values[near])
-        bound = base(root) + problem.group_count * largest
-        if not root.children:
-            return bound
-        self._groups, self._values = np.concatenate(kept_groups), np.concatenate(kept_values)
-        proven, used = self._walk(nodes, 0, np.ones(self._groups.shape[0], np.bool_), bound)
-        if used != len(nodes):
-            raise InvalidCertificateError(f"the proof has {len(nodes)} nodes, its tree only {used}")
-        return proven
+        if not kept_groups:
+            return np.empty((0, problem.pattern.m), np.int64), np.empty(0)
+        return np.concatenate(kept_groups), np.concatenate(kept_values)
 
-    def _walk(self, nodes: Sequence[Node], first: int, active: NDArray[np.bool_], bound: float) -> tuple[float, int]:
-        """Bound of the part that begins at a node, over the active groups; and the node after it."""
-        if first >= len(nodes):
-            raise InvalidCertificateError("the proof ends in the middle of its tree")
-        node = nodes[first]
-        if not node.duals.size:
-            return max(bound, self.value), first + 1
-        reduced = reduced_costs(node, self._groups, self._values, self.problem.columns + self.problem.padding)
-        here = base(node) + self.problem.group_count * float(reduced[active].max(initial=0.0))
-        bound = min(bound, here)
-        if not node.children:
-            return max(bound, self.value), first + 1
-        active = active & (reduced >= self.value * (1.0 + TOLERANCE) - here)
-        if node.children == 1:
-            return self._walk(nodes, first + 1, active, bound)
-        assert node.pair is not None  # checked before
-        one, other = ((self._groups == column).any(axis=1) for column in node.pair)
-        together, after = self._walk(nodes, first + 1, active & (one == other), bound)
-        apart, after = self._walk(nodes, after, active & ~(one & other), bound)
-        return max(together, apart), after
+    def _priced(self, number: int, node: Node, groups: Groups, values: Values) -> Values:
+        """Reduced costs, none of which may exceed what the node says."""
+        reduced = reduced_costs(node, groups, values, self.problem.columns + self.problem.padding)
+        largest = float(reduced.max(initial=0.0)) + rounding(self.problem, node, values)
+        allowed = TOLERANCE / 4.0 * abs(self.value) / self.problem.group_count
+        if not largest <= node.excess + allowed:
+            raise InvalidCertificateError(
+                f"node {number}: a group is worth {largest!r} more than its columns cost, the proof says at most "
+                f"{node.excess!r}"
+            )
+        return reduced
 
-    def _check(self, nodes: Sequence[Node]) -> None:
-        """Shapes, ranges and signs of all nodes."""
-        width = self.problem.columns + self.problem.padding
-        if not nodes:
-            raise InvalidCertificateError("the certificate holds no prices")
-        for number, node in enumerate(nodes):
-            sizes = (width,) if number == 0 else (0, width)
-            if node.duals.ndim != 1 or node.duals.size not in sizes or not np.isfinite(node.duals).all():
-                raise InvalidCertificateError(f"node {number}: the prices must be {width} finite numbers")
-            if node.weights.shape != (len(node.odd_sets),) or not (node.weights >= 0.0).all():
-                raise InvalidCertificateError(f"node {number}: each odd set needs a price >= 0")
-            for odd_set in node.odd_sets:
-                inside = len(set(odd_set)) == len(odd_set) and all(0 <= column < width for column in odd_set)
-                if len(odd_set) % 2 == 0 or not inside:
-                    raise InvalidCertificateError(f"node {number}: {odd_set} is no odd set of columns")
-            if node.children not in (0, 1, 2) or (node.children == 2) != (node.pair is not None):
-                raise InvalidCertificateError(f"node {number}: {node.children} children and pair {node.pair}")
-            if node.pair is not None and not (0 <= node.pair[0] < width and 0 <= node.pair[1] < width):
-                raise InvalidCertificateError(f"node {number}: pair {node.pair} is out of range")
-            if node.pair is not None and node.pair[0] == node.pair[1]:
-                raise InvalidCertificateError(f"node {number}: a pair needs two columns, got {node.pair}")
+    def _too_low(self, node: Node) -> float:
+        """A group of a smaller reduced cost is in no partition that is better than the value."""
+        return self.value * (1.0 + TOLERANCE / 2.0) - node.bound
 
 
-def pair_bound(problem: Problem, layers: Layers, prices: Values) -> float:
-    """What a certificate of method ``pairs`` proves, all in float64."""
-    m, n = problem.pattern.m, problem.pattern.n
+def check_nodes(problem: Problem, nodes: Sequence[Node]) -> None:
+    """Shapes, ranges and signs of all nodes, and whether their bounds follow from their prices.
+
+    Raises
+    ------
+    InvalidCertificateError
+        When something is off.
+    """
     width = problem.columns + problem.padding
-    c, a, b = layers.quadratic
-    k = np.arange(m + 1)
-    if not (c + a * k + b * k * (k - 1) / 2 >= np.minimum(k, n)).all() or b > 0.0:
-        raise InvalidCertificateError(f"the quadratic {layers.quadratic} is not above min(N, k)")
-    low, high = layers.low, layers.high
-    if low.shape != (problem.rows,) or high.shape != low.shape or not ((low >= 0.0) & (low <= high)).all():
-        raise InvalidCertificateError("the thresholds must be 0 <= low <= high, one pair per row")
-    if prices.shape != (width,) or not np.isfinite(prices).all():
-        raise InvalidCertificateError(f"the prices must be {width} finite numbers")
-    x = problem.padded.astype(np.float64)
-    y = np.clip(x, low, high) - low
-    total = problem.group_count * float((n * low + c * (high - low)).sum())
-    total += a * float(y.sum()) + float(np.maximum(x - high, 0.0).sum()) + (m - 1) * math.fsum(prices)
-    for i in range(width):
-        gain = b * np.minimum(y[i], y).sum(axis=1) - prices[i] - prices
-        gain[i] = -np.inf
-        total += float(np.sort(gain)[width - m + 1 :].sum()) / 2.0
-    return total
+    if not nodes:
+        raise InvalidCertificateError("the certificate holds no prices")
+    for number, node in enumerate(nodes):
+        sizes = (width,) if number == 0 else (0, width)
+        if node.duals.ndim != 1 or node.duals.size not in sizes or not np.isfinite(node.duals).all():
+            raise InvalidCertificateError(f"node {number}: the prices must be {width} finite numbers")
+        fit = node.weights.shape == (len(node.odd_sets),)
+        if not fit or not ((node.weights >= 0.0) & (node.weights < np.inf)).all():
+            raise InvalidCertificateError(f"node {number}: each odd set needs a finite price >= 0")
+        for odd_set in node.odd_sets:
+            inside = len(set(odd_set)) == len(odd_set) and all(0 <= column < width for column in odd_set)
+            if len(odd_set) % 2 == 0 or not inside:
+                raise InvalidCertificateError(f"node {number}: {odd_set} is no odd set of columns")
+        if node.children not in (0, 1, 2) or (node.children == 2) != (node.pair is not None):
+            raise InvalidCertificateError(f"node {number}: {node.children} children and pair {node.pair}")
+        if node.children and not node.duals.size:
+            raise InvalidCertificateError(f"node {number}: it has {node.children} children and no prices")
+        if node.pair is not None and not (0 <= node.pair[0] < width and 0 <= node.pair[1] < width):
+            raise InvalidCertificateError(f"node {number}: pair {node.pair} is out of range")
+        if node.pair is not None and node.pair[0] == node.pair[1]:
+            raise InvalidCertificateError(f"node {number}: a pair needs two columns, got {node.pair}")
+        if node.duals.size:
+            _check_statement(number, node, problem.group_count)
+
+
+def _check_statement(number: int, node: Node, groups: int) -> None:
+    found = base(node) + groups * node.excess
+    size = float(np.abs(node.duals).max()) + math.fsum(node.weights) + groups * node.excess
+    if not 0.0 <= node.excess < math.inf or not abs(node.bound - found) <= _UNIT * (8 + len(node.odd_sets)) * size:
+        raise InvalidCertificateError(
+            f"node {number}: it says {node.bound!r}, from its prices and an excess of {node.excess!r} follows {found!r}"
+        )
+
+
+@dataclass(eq=False)
+class PairRepricing:
+    """Check what a certificate of method ``pairs`` says, all in float64.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    layers : Layers
+        The relaxation to pairs.
+    prices : ndarray of float64
+        Prices of the columns.
+
+    Raises
+    ------
+    InvalidCertificateError
+        When one of them is impossible.
+    """
+
+    problem: Problem
+    layers: Layers
+    prices: Values
+
+    def __post_init__(self) -> None:
+        m, n = self.problem.pattern.m, self.problem.pattern.n
+        width = self.problem.columns + self.problem.padding
+        c, a, b = self.layers.quadratic
+        k = np.arange(m + 1)
+        if not (c + a * k + b * k * (k - 1) / 2 >= np.minimum(k, n)).all() or b > 0.0:
+            raise InvalidCertificateError(f"the quadratic {self.layers.quadratic} is not above min(N, k)")
+        low, high = self.layers.low, self.layers.high
+        rows = (self.problem.rows,)
+        if low.shape != rows or high.shape != rows or not ((low >= 0.0) & (low <= high) & (high < np.inf)).all():
+            raise InvalidCertificateError("the thresholds must be 0 <= low <= high, one pair per row")
+        for name, numbers in (("prices", self.prices), ("sums over pairs", self.layers.best)):
+            if numbers.shape != (width,) or not np.isfinite(numbers).all():
+                raise InvalidCertificateError(f"the {name} must be {width} finite numbers")
+        self._x = self.problem.padded.astype(np.float64)
+        self._y = np.clip(self._x, low, high) - low
+
+    def stated(self) -> float:
+        """The bound that follows from what the certificate says of the pairs."""
+        c, a, _ = self.layers.quadratic
+        low, high = self.layers.low, self.layers.high
+        m, n = self.problem.pattern.m, self.problem.pattern.n
+        fixed = self.problem.group_count * float((n * low + c * (high - low)).sum())
+        fixed += a * float(self._y.sum()) + float(np.maximum(self._x - high, 0.0).sum())
+        return fixed + (m - 1) * math.fsum(self.prices) + math.fsum(self.layers.best) / 2.0
+
+    def check(self, columns: Sequence[int]) -> None:
+        """Whether the pairs of these columns are worth no more than the certificate says.
+
+        Raises
+        ------
+        InvalidCertificateError
+            When those of one are.
+        """
+        m, b = self.problem.pattern.m, self.layers.quadratic[2]
+        allowed = TOLERANCE / len(self.prices) * abs(self.problem.row_bound)
+        for i in columns:
+            gain = b * np.minimum(self._y[i], self._y).sum(axis=1) - self.prices[i] - self.prices
+            gain[i] = -np.inf
+            largest = float(np.sort(gain)[len(gain) - m + 1 :].sum())
+            if largest > self.layers.best[i] + allowed:
+                raise InvalidCertificateError(
+                    f"the pairs of column {i} are worth {largest!r}, the proof says at most {self.layers.best[i]!r}"
+                )

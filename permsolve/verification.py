@@ -18,7 +18,8 @@ from permsolve.status import Status
 MAX_WORK = 2 * 10**9
 # Two float64 sums of the same numbers in different orders agree to this share.
 ROUNDING = 1e-11
-_SAMPLE = 2000
+# Incomplete groups that are completed in every way where all groups are too many.
+_SAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ class Verification:
 
 def verify(problem: Problem, result: Result, *, max_work: int = MAX_WORK) -> Verification:
     """Re-check a result: permutation, value, and the certificate of its bound, in plain numpy.
+
+    Every node of a proof says a largest reduced cost and a bound; both are recomputed, from the prices and from the
+    groups that the nodes above leave, and the tree must cover all partitions. The bound holds up to a share of 1e-9,
+    whatever the rounding. A change of a proof that leaves every statement in it true, such as a step less, is no false
+    proof; only the certificate's digest, looked at last, tells it from the one that was made.
 
     Parameters
     ----------
@@ -94,15 +100,18 @@ def verify(problem: Problem, result: Result, *, max_work: int = MAX_WORK) -> Ver
     if (result.status is Status.OPTIMAL) != (result.bound <= result.value * (1.0 + ROUNDING)):
         raise InvalidCertificateError(f"status {result.status} with value {result.value!r} and bound {result.bound!r}")
     certificate = result.certificate()
+    if result.bound < min(certificate.bound, row_bound) * (1.0 - repricing.TOLERANCE):
+        raise InvalidCertificateError(f"the certificate says {certificate.bound!r}, the result {result.bound!r}")
+    proven = _proven(problem, certificate, value, max_work, checked, unchecked)
+    bound = min(row_bound, max(proven, value))
+    if not unchecked:
+        if bound > result.bound + repricing.TOLERANCE * abs(result.bound):
+            raise InvalidCertificateError(
+                f"the certificate ({certificate.method}) proves {bound!r}, the result claims {result.bound!r}"
+            )
+        checked.append("bound")
     if certificate.digest != certificate.computed_digest():
         raise InvalidCertificateError("the certificate was changed after it was made: its digest does not fit")
-    bound = min(row_bound, max(_proven(problem, certificate, value, max_work, checked, unchecked), value))
-    if not unchecked and bound > result.bound + repricing.TOLERANCE * abs(result.bound):
-        raise InvalidCertificateError(
-            f"the certificate ({certificate.method}) proves {bound!r}, the result claims {result.bound!r}"
-        )
-    if not unchecked:
-        checked.append("bound")
     return Verification(tuple(checked), tuple(unchecked), bound)
 
 
@@ -119,17 +128,15 @@ def _proven(
     if method == "rows":
         return problem.row_bound
     if method == "pairs":
-        if certificate.layers is None or len(certificate.nodes) != 1:
-            raise InvalidCertificateError("a certificate over pairs needs layers and one node")
-        return repricing.pair_bound(problem, certificate.layers, certificate.duals)
+        return _proven_by_pairs(problem, certificate, max_work, checked, unchecked)
     if method in ("duals", "branching"):
         count = repricing.group_count(problem)
         work = count * problem.rows * problem.pattern.m
         if work <= max_work:
             checked.append(f"prices against all {count} groups")
             return repricing.Repricing(problem, value).bound(certificate)
-        _sample(problem, certificate)
-        checked.append(f"prices against {_SAMPLE} groups at random")
+        seen = _sample(problem, certificate, max_work)
+        checked.append(f"prices against {seen} groups: every completion of some at random")
         unchecked.append(f"prices against all {count:.3g} groups: {work:.2g} entries, more than {max_work:.2g}")
         return problem.row_bound
     if method == "enumeration":
@@ -147,17 +154,43 @@ def _proven(
     raise InvalidCertificateError(f"unknown kind of certificate {method!r}")
 
 
-def _sample(problem: Problem, certificate: Certificate) -> None:
-    """Refuse prices that some groups at random show to be wrong: they may not exceed what the bound allows."""
-    if not certificate.nodes or certificate.duals.shape != (problem.columns + problem.padding,):
-        raise InvalidCertificateError(f"the certificate needs {problem.columns + problem.padding} prices")
+def _proven_by_pairs(
+    problem: Problem, certificate: Certificate, max_work: int, checked: list[str], unchecked: list[str]
+) -> float:
+    """The bound of a certificate over pairs: all columns looked at, or as many as the work allows."""
+    if certificate.layers is None or len(certificate.nodes) != 1:
+        raise InvalidCertificateError("a certificate over pairs needs layers and one node")
+    pairs = repricing.PairRepricing(problem, certificate.layers, certificate.duals)
+    width = problem.columns + problem.padding
+    affordable = max(1, max_work // (width * problem.rows))
+    columns = np.random.default_rng(0).permutation(width)[:affordable].tolist()
+    pairs.check(columns)
+    checked.append(f"the pairs of {len(columns)} of {width} columns")
+    if len(columns) < width:
+        work = float(width) ** 2 * problem.rows
+        unchecked.append(f"the pairs of the others: {work:.2g} entries, more than {max_work:.2g}")
+        return problem.row_bound
+    return pairs.stated()
+
+
+def _sample(problem: Problem, certificate: Certificate, max_work: int) -> int:
+    """Refuse prices that some groups show to be wrong: M - 1 columns at random with each other one; how many groups."""
+    repricing.check_nodes(problem, certificate.nodes)
     root = certificate.nodes[0]
     rng = np.random.default_rng(0)
     m = problem.pattern.m
-    groups = np.array([np.sort(rng.choice(problem.columns, m, replace=False)) for _ in range(_SAMPLE)])
-    values = repricing.group_values(problem.padded.astype(np.float64), groups, problem.pattern.n)
-    reduced = repricing.reduced_costs(root, groups, values, problem.columns + problem.padding)
-    bound = certificate.bound if certificate.method == "duals" else problem.row_bound
-    allowed = (bound - repricing.base(root)) / problem.group_count
-    if float(reduced.max()) > allowed + repricing.TOLERANCE * abs(bound):
-        raise InvalidCertificateError("the prices do not prove the bound: a group is worth more than they allow")
+    columns = problem.columns
+    matrix = problem.padded.astype(np.float64)
+    tries = int(max(1, min(_SAMPLES, max_work // (columns * problem.rows * m))))
+    seen = 0
+    for _ in range(tries):
+        begun = rng.choice(columns, m - 1, replace=False)
+        last = np.setdiff1d(np.arange(columns), begun)
+        groups = np.sort(np.column_stack([np.tile(begun, (last.size, 1)), last]), axis=1)
+        values = repricing.group_values(matrix, groups, problem.pattern.n)
+        reduced = repricing.reduced_costs(root, groups, values, matrix.shape[0])
+        allowed = repricing.TOLERANCE * abs(root.bound) / problem.group_count
+        if float(reduced.max()) > root.excess + allowed:
+            raise InvalidCertificateError("the prices do not prove the bound: a group is worth more than they allow")
+        seen += last.size
+    return seen

@@ -15,7 +15,7 @@ from permsolve.kernels.minima import sums_of_minima
 from permsolve.pair_bound import factor_bound, level_shares, pair_bound, quadratic
 from permsolve.pattern import Pattern
 from permsolve.problem import Problem
-from permsolve.repricing import pair_bound as plain_pair_bound
+from permsolve.repricing import PairRepricing
 from tests.instances import KINDS, PATTERNS, matrix
 
 ROUNDING = 1e-11
@@ -33,8 +33,9 @@ def test_no_bound_is_below_the_optimum(text: str, kind: str, columns: int, seed:
         assert best * (1.0 - ROUNDING) <= bound.value <= problem.row_bound * (1.0 + ROUNDING)
         assert bound.value == bound.certificate.bound
         if bound.certificate.layers is not None:
-            plain = plain_pair_bound(problem, bound.certificate.layers, bound.certificate.duals)
-            assert plain <= bound.value * (1.0 + ROUNDING)
+            plain = PairRepricing(problem, bound.certificate.layers, bound.certificate.duals)
+            plain.check(range(problem.columns))
+            assert plain.stated() <= bound.value * (1.0 + ROUNDING)
 
 
 @pytest.mark.parametrize("text", PATTERNS)

@@ -181,7 +181,8 @@ def _branch(problem: Problem, run: Run, generation: Generation, groups: Groups, 
     run.offer(from_groups(groups[solved.chosen], problem.columns))
     exponent = generation.exponent
     bound = min(max(float(np.ldexp(solved.bound, exponent)), run.value), run.bound)
-    tree = (Node(generation.duals, children=1), *solved.nodes)
+    root = Node(generation.duals, children=1).stating(generation.excess, problem.group_count)
+    tree = (root, *solved.nodes)
     proof = Certificate(
         "branching", run.value if solved.proven else bound, tuple(node.scaled(exponent) for node in tree)
     )

@@ -52,7 +52,8 @@ def solve_pairs(problem: Problem, run: Run) -> Outcome:
     prices, successor = column_prices(weights)
     bound = float(prices.sum())
     safe = float(np.ldexp(bound, scale)) * (1.0 + ROUNDING)
-    certificate = Certificate("duals", safe, (Node(np.ldexp(prices, scale)),))
+    node = Node(np.ldexp(prices, scale)).stating(ROUNDING * safe / problem.group_count, problem.group_count)
+    certificate = Certificate("duals", node.bound, (node,))
     outcome = Outcome(bound=safe, certificate=certificate)
     if run.should_stop():
         return outcome
@@ -104,7 +105,11 @@ def _proof(
     nodes = search.run(np.column_stack([first, second]), weights[first, second], float(prices.sum()))
     if search.open_bound > search.cutoff:
         return None
-    tree = tuple(node.scaled(scale) for node in (Node(prices, children=1), *nodes))
+    # The prices leave the pairs that they overvalue by rounding.
+    root = Node(prices, children=1).stating(
+        max(0.0, -float(slack[~np.eye(slack.shape[0], dtype=bool)].min())), problem.group_count
+    )
+    tree = tuple(node.scaled(scale) for node in (root, *nodes))
     return Certificate("branching", run.value, tree)
 
 

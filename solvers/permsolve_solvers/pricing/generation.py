@@ -1,6 +1,5 @@
 """The linear programme over all groups, solved by generating them, with a valid bound at every round."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -35,6 +34,8 @@ class Generation:
     ----------
     duals : ndarray of float64, shape (C,)
         Prices that gave the best bound.
+    excess : float
+        No group has a larger reduced cost under them.
     bound : float
         The best bound, inf before the first.
     groups, values
@@ -49,6 +50,7 @@ class Generation:
     exponent: int
     score: Callable[[Groups], Values]
     duals: Values = field(init=False)
+    excess: float = field(default=np.inf, init=False)
     bound: float = field(default=np.inf, init=False)
     groups: Groups = field(init=False)
     values: Values = field(init=False)
@@ -104,12 +106,15 @@ class Generation:
         count = self.columns // m
         # A reduced cost is a value and M prices, summed in float64: each step loses a share of what is summed.
         lost = _ROUNDING * (abs(priced.largest) + m * float(np.abs(prices).max()))
-        bound = (math.fsum(prices) + count * (max(0.0, priced.largest) + lost)) * (1.0 + _ROUNDING)
-        if bound < self.bound:
-            self.bound = bound
+        if not np.isfinite(priced.largest):
+            return
+        node = Node(prices).stating(max(0.0, priced.largest) + lost, count)
+        if node.bound * (1.0 + _ROUNDING) < self.bound:
+            self.bound = node.bound * (1.0 + _ROUNDING)
             self.duals = prices
-            safe = float(np.ldexp(bound, self.exponent))
-            self.run.tighten(safe, Certificate("duals", safe, (Node(np.ldexp(prices, self.exponent)),)))
+            self.excess = node.excess
+            safe = float(np.ldexp(self.bound, self.exponent))
+            self.run.tighten(safe, Certificate("duals", safe, (node.scaled(self.exponent),)))
 
     def _add(self, priced: Priced, prices: Values) -> int:
         """Add the best groups, some for every column; how many."""

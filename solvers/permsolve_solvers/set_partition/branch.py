@@ -111,7 +111,7 @@ class Branching:
             self.nodes += 1
             bound = min(bound, solution.bound)
             self._round(pool, solution)
-            node = Node(solution.duals, solution.triples, solution.weights)
+            node = Node(solution.duals, solution.triples, solution.weights, 0, None, solution.excess, solution.bound)
             if bound <= self.cutoff:
                 return [*proof, node]
             left = active & (solution.reduced >= self.best - solution.bound)

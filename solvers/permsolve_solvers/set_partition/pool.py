@@ -36,6 +36,8 @@ class PoolSolution:
         The price of each.
     reduced : ndarray of float64, shape (groups of the pool,)
         Reduced cost of every group of the pool.
+    excess : float
+        No active group has a larger reduced cost.
     bound : float
         No partition into active groups is worth more: from the prices, whatever the programme's tolerances.
     """
@@ -46,6 +48,7 @@ class PoolSolution:
     triples: tuple[Triple, ...]
     weights: Values
     reduced: Values
+    excess: float
     bound: float
 
 
@@ -120,6 +123,7 @@ class Pool:
                     triples,
                     solution.weights[used],
                     reduced,
+                    largest,
                     bound,
                 )
             if wanted.size > _MORE:
