@@ -191,7 +191,7 @@ def _kind(pattern: Pattern) -> Pattern:
 @lru_cache(maxsize=256)
 def _warm_up(solver: type[Solver], pattern: Pattern, dtype: str) -> None:
     """Run a solver once on a tiny problem that no solver proves at once, so that its kernels are compiled."""
-    saliency = np.random.default_rng(0).random((8, 8 * pattern.m)).astype(dtype)
+    saliency = np.random.default_rng(0).random((64, 8 * pattern.m)).astype(dtype)
     problem = Problem(saliency, pattern)
     solver().solve(problem, Run(problem, stop=MaxIterations(WARM_UP_ITERATIONS)))
 

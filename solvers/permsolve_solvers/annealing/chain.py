@@ -9,7 +9,7 @@ from permsolve_solvers.annealing import _kernels
 from permsolve_solvers.moves.state import Groups, State
 
 # Bytes for the exchange rows of groups seen before, and most groups that are worth remembering.
-MEMORY_BYTES = 1 << 26
+MEMORY_BYTES = 1 << 24
 MEMORY_GROUPS = 1 << 16
 
 
