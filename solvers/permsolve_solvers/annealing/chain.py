@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from permsolve_solvers.annealing import _kernels
 from permsolve_solvers.moves.state import Groups, State
 
-# Bytes for the exchange rows of groups seen before, and most groups that are worth remembering.
+# Most bytes for the exchange rows of groups seen before, and most groups that are worth remembering.
 MEMORY_BYTES = 1 << 24
 MEMORY_GROUPS = 1 << 16
 
@@ -26,6 +26,8 @@ class Chain:
         Where to start; changed in place.
     rng : numpy.random.Generator
         Makes all random choices.
+    memory : float
+        Share of the most memory for groups, in (0, 1]: fresh pages take more time than a short run saves by them.
 
     Attributes
     ----------
@@ -35,6 +37,7 @@ class Chain:
 
     state: State
     rng: np.random.Generator
+    memory: float = 1.0
     best: Groups = field(init=False)
     _deficit: float = field(init=False, default=0.0)
     _names: NDArray[np.uint64] = field(init=False)
@@ -48,7 +51,7 @@ class Chain:
         _kernels.mark_all_same(self.state.groups, self.state.e)
         self.best = self.state.groups.copy()
         self._names = np.asarray(self.rng.integers(1, 1 << 64, size=width, dtype=np.uint64))
-        fitting = max(1, MEMORY_BYTES // (4 * width * m))
+        fitting = max(1, int(self.memory * MEMORY_BYTES) // (4 * width * m))
         slots = 1 << (min(fitting, MEMORY_GROUPS).bit_length() - 1)
         self._keys = np.zeros(slots, np.uint64)
         self._members = np.zeros((slots, m), np.int64)

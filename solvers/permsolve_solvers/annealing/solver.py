@@ -43,6 +43,8 @@ WARM_MOBILITY = 0.0001
 # A temperature this much below the spread of gains accepts gains only; work to reach a local optimum with it.
 FROZEN = 1e4
 DESCENT_WORK = 1e9
+# A run of so many seconds has use for all the memory for groups that a chain may have (measured).
+MEMORY_SECONDS = 1.0
 # Work on a block, in units of the work of its exchange matrix.
 RESIDENCE = 20.0
 
@@ -128,15 +130,18 @@ class Annealing:
         """One chain per worker over all columns: on the coarse saliency while hot, on the true one at the end."""
         groups = to_groups(run.permutation, problem.pattern)
         state = State.of(problem.working, groups, problem.pattern.n, problem.columns)
-        fine = [Chain(one, rng) for one, rng in zip([state, *(state.copy() for _ in rngs[1:])], rngs, strict=True)]
+        memory = min(1.0, max(run.remaining, 1e-3) / MEMORY_SECONDS) if run.timed else 1.0
+
+        def chains(start: State) -> list[Chain]:
+            states = [start, *(start.copy() for _ in rngs[1:])]
+            return [Chain(one, rng, memory) for one, rng in zip(states, rngs, strict=True)]
+
+        fine = chains(state)
         temperatures = self._calibrated(problem, fine[0], run, 1)
         picture = Picture.of(problem, state, temperatures.cold)
         hot = fine
         if picture is not None:
-            blurred = State.of(picture.x, fine[0].state.groups, problem.pattern.n, problem.columns)
-            hot = [
-                Chain(one, rng) for one, rng in zip([blurred, *(blurred.copy() for _ in rngs[1:])], rngs, strict=True)
-            ]
+            hot = chains(State.of(picture.x, fine[0].state.groups, problem.pattern.n, problem.columns))
         unit = 1.0 if picture is None else picture.unit
         active = hot
         work = max(SLICE, SLICE_PER_PAIR * float(groups.size) ** 2)
