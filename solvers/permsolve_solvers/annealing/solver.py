@@ -36,8 +36,9 @@ CYCLE = 4000
 FIRST_CYCLE = 250
 # A cycle asks for so many temperatures at most when no swap is left to make.
 MOST_LOOKS = 100
-# Rounds of assignment moves, per column of a group, that make the first local optimum.
+# Rounds of assignment moves, per column of a group, that make the first local optimum, and most of the time for them.
 DESCENT_ROUNDS = 4
+DESCENT_SHARE = 0.08
 # A warm start begins where its mobility is this: hotter, it would forget what it knows (measured).
 WARM_MOBILITY = 0.0001
 # A temperature this much below the spread of gains accepts gains only; work to reach a local optimum with it.
@@ -118,8 +119,9 @@ class Annealing:
     ) -> None:
         """A first local optimum, by assignment moves."""
         moves = AssignmentMoves(problem, groups, pool, run.workers, rng)
+        until = run.elapsed + DESCENT_SHARE * run.remaining if run.timed else math.inf
         for _ in range(DESCENT_ROUNDS * problem.pattern.m):
-            if run.should_stop():
+            if run.should_stop() or run.elapsed > until:
                 break
             moves.move()
         run.offer(from_groups(groups, problem.columns))
