@@ -123,7 +123,7 @@ def price_quads(x, coarse, unit, lost, padding, pairs, duals, threshold, best, m
     first_padding = columns - padding
     totals = np.empty(columns, np.int64)
     for j in range(columns):
-        total = 0
+        total = np.int64(0)
         for r in range(length):
             total += np.int64(coarse[j, r])
         totals[j] = total
@@ -146,8 +146,8 @@ def price_quads(x, coarse, unit, lost, padding, pairs, duals, threshold, best, m
                 c = min(begin + k, last - 1)
                 column = coarse[c]
                 row = median[k]
-                total = 0
-                middle = 0
+                total = np.int64(0)
+                middle = np.int64(0)
                 for r in range(length):
                     between = max(lo[r], min(hi[r], column[r]))
                     row[r] = between
