@@ -125,3 +125,12 @@ def test_a_given_start_is_the_first_best() -> None:
     run = Run(PROBLEM, initial=BEST)
     assert run.permutation.tolist() == [0, 2, 1, 3]
     assert run.trace[0].value == 33.0
+
+
+def test_a_fresh_start_within_a_run_is_undone_afterwards() -> None:
+    """Seed and warmth are the inner solver's own; the best so far stays."""
+    run = Run(Problem(np.random.default_rng(0).random((4, 8))), initial=np.arange(8), seed=3)
+    value = run.value
+    with run.afresh(11):
+        assert (run.seed, run.warm) == (11, False)
+    assert (run.seed, run.warm, run.value) == (3, True, value)

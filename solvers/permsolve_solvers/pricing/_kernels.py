@@ -3,10 +3,7 @@
 import numpy as np
 from numba import njit
 
-from permsolve.kernels.exchange import sums_of_maxima
-
-# Rows whose float32 sum goes into a float64 one at a time: it bounds the rounding error.
-BLOCK = 128
+from permsolve.kernels.absolute_differences import tile_of_differences
 
 
 @njit(cache=True, nogil=True)
@@ -70,16 +67,37 @@ def list_above(groups, values, duals, threshold, out):
 
 
 @njit(cache=True, nogil=True)
-def price_quads(x, padding, pairs, duals, threshold, best, mates, out):
+def _kept(x, a, b, c, d):
+    """What a group of four keeps, two per row, added up in float64."""
+    total = 0.0
+    for r in range(x.shape[1]):
+        high1 = max(x[a, r], x[b, r])
+        low1 = min(x[a, r], x[b, r])
+        high2 = max(x[c, r], x[d, r])
+        low2 = min(x[c, r], x[d, r])
+        total += np.float64(max(high1, high2)) + np.float64(max(min(high1, high2), max(low1, low2)))
+    return total
+
+
+@njit(cache=True, nogil=True)
+def price_quads(x, coarse, unit, lost, padding, pairs, duals, threshold, best, mates, out):
     """Reduced costs of the groups of four, two kept per row, that begin with given pairs.
 
     With ``hi``, ``lo`` the larger and smaller entry of the pair (a, b) in a row, the group {a, b, c, d} keeps
-    ``max(hi, c) + max(median(hi, lo, c), d)``: the second term is one maximum per row once (a, b, c) is fixed.
+    ``max(hi, c) + max(median(hi, lo, c), d)``: the second term is one maximum per row once (a, b, c) is fixed. On bytes
+    its sum is half of the sums of both and of their absolute differences. What the bytes say, plus what they lose of
+    each column, is never too little: only groups that it does not rule out are valued by ``x``.
 
     Parameters
     ----------
     x : ndarray of float32, shape (C, rows), C order
         Saliency, columns first.
+    coarse : ndarray of uint8, shape (C, rows padded with zeros to a multiple of ``STEP``), C order
+        About ``x / unit``.
+    unit : float
+        What one level is worth.
+    lost : ndarray of float64, shape (C,)
+        At least the sum of ``max(0, x - unit * coarse)`` of each column.
     padding : int
         How many of the last columns are padding: a group holds all of them or none.
     pairs : ndarray of int64, shape (P, 2)
@@ -100,74 +118,75 @@ def price_quads(x, padding, pairs, duals, threshold, best, mates, out):
     int
         How many groups reach the threshold.
     """
-    columns, rows = x.shape
+    columns, length = coarse.shape
+    last = columns - 1
     first_padding = columns - padding
-    hi = np.empty(rows, np.float32)
-    lo = np.empty(rows, np.float32)
-    median = np.empty((4, rows), np.float32)
-    base = np.empty(4, np.float64)
-    sums = np.empty((4, columns + 1), np.float64)
+    totals = np.empty(columns, np.int64)
+    for j in range(columns):
+        total = np.int64(0)
+        for r in range(length):
+            total += np.int64(coarse[j, r])
+        totals[j] = total
+    hi = np.empty(length, np.uint8)
+    lo = np.empty(length, np.uint8)
+    median = np.empty((3, length), np.uint8)
+    base = np.empty(3, np.float64)
     listed = 0
     for p in range(pairs.shape[0]):
         a = pairs[p, 0]
         b = pairs[p, 1]
-        for r in range(rows):
-            hi[r] = max(x[a, r], x[b, r])
-            lo[r] = min(x[a, r], x[b, r])
+        for r in range(length):
+            hi[r] = max(coarse[a, r], coarse[b, r])
+            lo[r] = min(coarse[a, r], coarse[b, r])
         best[p] = -np.inf
         mates[p, 0] = -1
         mates[p, 1] = -1
-        for begin in range(b + 1, columns - 1, 4):
-            for k in range(4):
-                c = min(begin + k, columns - 2)
-                column = x[c]
+        for begin in range(b + 1, last, 3):
+            for k in range(3):
+                c = min(begin + k, last - 1)
+                column = coarse[c]
                 row = median[k]
-                total = 0.0
-                for r in range(rows):
-                    row[r] = max(lo[r], min(hi[r], column[r]))
-                    total += np.float64(max(hi[r], column[r]))
-                base[k] = total - duals[a] - duals[b] - duals[c]
-            sums[:] = 0.0
-            for start in range(0, rows, BLOCK):
-                stop = min(rows, start + BLOCK)
-                for d in range(begin + 1, columns, 2):
-                    s00, s01, s10, s11, s20, s21, s30, s31 = sums_of_maxima(
-                        median[0, start:stop],
-                        median[1, start:stop],
-                        median[2, start:stop],
-                        median[3, start:stop],
-                        x[d, start:stop],
-                        x[min(d + 1, columns - 1), start:stop],
-                    )
-                    sums[0, d] += s00
-                    sums[0, d + 1] += s01
-                    sums[1, d] += s10
-                    sums[1, d + 1] += s11
-                    sums[2, d] += s20
-                    sums[2, d + 1] += s21
-                    sums[3, d] += s30
-                    sums[3, d + 1] += s31
-            for k in range(min(4, columns - 1 - begin)):
-                c = begin + k
-                for d in range(c + 1, columns):
-                    reduced = sums[k, d] + base[k] - duals[d]
-                    if reduced <= best[p] and reduced < threshold:
-                        continue
-                    held = 0
-                    for column_number in (a, b, c, d):
-                        if column_number >= first_padding:
-                            held += 1
-                    if held not in (0, padding):
-                        continue
-                    if reduced > best[p]:
-                        best[p] = reduced
-                        mates[p, 0] = c
-                        mates[p, 1] = d
-                    if reduced >= threshold:
-                        if listed < out.shape[0]:
-                            out[listed, 0] = a
-                            out[listed, 1] = b
-                            out[listed, 2] = c
-                            out[listed, 3] = d
-                        listed += 1
+                total = np.int64(0)
+                middle = np.int64(0)
+                for r in range(length):
+                    between = max(lo[r], min(hi[r], column[r]))
+                    row[r] = between
+                    middle += np.int64(between)
+                    total += np.int64(max(hi[r], column[r]))
+                base[k] = unit * (total + 0.5 * middle)
+                for j in (a, b, c):
+                    base[k] += lost[j] - duals[j]
+            for start in range(begin + 1, columns, 4):
+                differences = tile_of_differences(
+                    median,
+                    0,
+                    coarse,
+                    (start, min(start + 1, last), min(start + 2, last), min(start + 3, last)),
+                    0,
+                    length,
+                )
+                for k in range(min(3, last - begin)):
+                    c = begin + k
+                    for d in range(max(start, c + 1), min(start + 4, columns)):
+                        most = base[k] + 0.5 * unit * (totals[d] + differences[4 * k + d - start]) + lost[d] - duals[d]
+                        if most <= best[p] and most < threshold:
+                            continue
+                        held = 0
+                        for column_number in (a, b, c, d):
+                            if column_number >= first_padding:
+                                held += 1
+                        if held not in (0, padding):
+                            continue
+                        reduced = _kept(x, a, b, c, d) - duals[a] - duals[b] - duals[c] - duals[d]
+                        if reduced > best[p]:
+                            best[p] = reduced
+                            mates[p, 0] = c
+                            mates[p, 1] = d
+                        if reduced >= threshold:
+                            if listed < out.shape[0]:
+                                out[listed, 0] = a
+                                out[listed, 1] = b
+                                out[listed, 2] = c
+                                out[listed, 3] = d
+                            listed += 1
     return listed

@@ -9,9 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from permsolve.kernels.absolute_differences import STEP
+from permsolve.kernels.coarse import coarse
 from permsolve.problem import Problem
 from permsolve.run import Run
-from permsolve_solvers.pricing._kernels import BLOCK, combinations, list_above, price_list, price_quads
+from permsolve_solvers.pricing._kernels import combinations, list_above, price_list, price_quads
 
 Groups = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -81,8 +83,13 @@ def _compiled() -> None:
     """Compile, or load, the kernel of large problems, which the tiny one that warms a solver up never runs."""
     x = np.zeros((4, 1), np.float32)
     x.flags.writeable = False  # as the working saliency is: another type to the compiler
+    rows = np.zeros((4, STEP), np.uint8)
+    rows.flags.writeable = False
     price_quads(
         x,
+        rows,
+        1.0,
+        np.zeros(4),
         0,
         np.array([[0, 1]]),
         np.zeros(4),
@@ -152,11 +159,11 @@ class ListPricer:
 
 @dataclass(eq=False)
 class QuadPricer:
-    """Groups of four, two kept: valued again in every pass, in float32, by all workers.
+    """Groups of four, two kept: valued again in every pass by all workers, most of them in bytes alone.
 
-    A float32 sum of up to ``BLOCK`` rows is off by at most ``BLOCK * 2**-24`` of itself in any order of summation, and
-    larger sums are in float64; rounding float64 saliencies to float32 adds one more ``2**-24``. The sum of the four
-    heaviest columns bounds what a group is worth, so the product of the two bounds every error.
+    What bytes lose of each column is added to what they say, so no group is ruled out that should not be; the others
+    are valued in float32 and added up in float64. Rounding float64 saliencies to float32 is the error that is left, a
+    share ``2**-24`` of at most the four heaviest columns.
     """
 
     problem: Problem
@@ -171,10 +178,15 @@ class QuadPricer:
         shift = int(np.frexp(largest)[1]) - int(np.frexp(float(x.max()))[1])
         self._unit = float(np.ldexp(1.0, shift - self.exponent))
         heaviest = np.sort(x.sum(axis=1, dtype=np.float64))[-4:].sum()
-        # The scorer adds up the rows in float64: its own rounding counts, too.
-        share = (BLOCK + 2) * _UNIT + x.shape[1] * 2.0 * _UNIT**2
+        # All sums are in float64, whose own rounding counts, too.
+        share = 2.0 * _UNIT + x.shape[1] * 4.0 * _UNIT**2
         self.error = float(heaviest) * share * self._unit
         columns = x.shape[0]
+        self._coarse, self._level = coarse(x, self.problem.columns, self.problem.pattern)
+        self._lost = np.empty(columns)
+        for j in range(columns):
+            left = x[j] - self._level * self._coarse[j, : x.shape[1]].astype(np.float64)
+            self._lost[j] = np.maximum(left, 0.0).sum() * (1.0 + _UNIT) + _UNIT * self._level
         pairs = np.array([(a, b) for a in range(columns - 3) for b in range(a + 1, columns - 2)], np.int64)
         self._pairs = np.random.default_rng(0).permutation(pairs)  # slices of about equal work
         self.cost = math.comb(columns, 4) * float(x.shape[1])
@@ -214,6 +226,9 @@ class QuadPricer:
             out = np.empty((room, 4), np.int16)
             listed = price_quads(
                 self.problem.working,
+                self._coarse,
+                self._level,
+                self._lost,
                 self.problem.padding,
                 pairs[start:stop],
                 prices,
