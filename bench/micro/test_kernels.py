@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bench.micro.speed import exchange_inputs
 from permsolve import Pattern, Problem
+from permsolve.kernels.coarse import coarse
 from permsolve.kernels.exchange import exchange
 from permsolve.kernels.minima import sums_of_minima
 from permsolve.kernels.scoring import group_values
@@ -59,6 +60,24 @@ def test_exchange(benchmark: Callable[..., Any], shape: tuple[int, int], pattern
             changed[position] = column
             gain = _kept(problem.saliency[:, changed], parsed.n) - _kept(problem.saliency[:, groups[0]], parsed.n)
             assert out[member, column] == pytest.approx(gain, abs=2e-6 * problem.rows)
+
+
+@shapes
+@patterns
+def test_exchange_of_bytes(benchmark: Callable[..., Any], shape: tuple[int, int], pattern: str) -> None:
+    """The whole exchange matrix of the coarse saliency; what cancels in exchanges is left out of its entries."""
+    problem = _problem(shape, pattern)
+    levels, _ = coarse(problem.working, problem.columns, problem.pattern)
+    arguments, out = exchange_inputs(problem, levels)
+    benchmark(exchange, *arguments)
+    n, groups = problem.pattern.n, arguments[1]
+    totals = levels.sum(axis=1, dtype=np.int64)
+    for position, member in enumerate(groups[0]):
+        for column in groups[1 : 1 + SAMPLE].ravel():
+            changed = groups[0].copy()
+            changed[position] = column
+            gain = _kept(levels[changed].T, n) - _kept(levels[groups[0]].T, n)
+            assert out[member, column] == gain - (totals[column] - totals[member]) / 2
 
 
 @shapes

@@ -4,8 +4,11 @@ import errno
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import typer
+from typer.main import get_command
 
 from permsolve.cli.apply import apply
 from permsolve.cli.bound import bound
@@ -54,6 +57,12 @@ for command in (solve, apply, check, inspect, bound, lossless, solvers, permute_
     app.command(epilog=EPILOG)(command)
 
 
+@cache
+def _command() -> Any:
+    """The commands as click has them, whose making costs more than running a small one."""
+    return get_command(app)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -76,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not sys.warnoptions:
                 # Numpy's remarks about overflow or old headers: the model checks what comes of them, in one line.
                 warnings.simplefilter("ignore")
-            code = app(args=wanted, prog_name="permsolve", standalone_mode=False)
+            code = _command()(args=wanted, prog_name="permsolve", standalone_mode=False)
         sys.stdout.flush()
     except _UsageError as error:
         return _fail(error.format_message(), ExitCode.WRONG_INPUT)  # type: ignore[attr-defined]

@@ -22,7 +22,7 @@ CASES = [
     pytest.param(case, id=case.name, marks=() if number % 8 == 0 else pytest.mark.slow)
     for number, case in enumerate(ALL)
 ]
-OPTIONS: dict[str, Any] = {"solver": "random", "time_limit": 0.1, "workers": 1}
+OPTIONS: dict[str, Any] = {"solver": "random", "time_limit": 0.02, "workers": 1}
 
 
 def _prepared(case: Case) -> tuple[nn.Module, Inputs]:

@@ -22,7 +22,7 @@ TIMED = ("median time", "runtime", "last improvement")
 
 def _start(out: Path, executor: str = "thread") -> "subprocess.Popen[bytes]":
     solvers = [argument for name in SOLVERS for argument in ("--solver", name)]
-    only = ("--only", "uniform-32x16@*", "--workers", "1", "--jobs", "1")
+    only = ("--only", "uniform-32x16@[0-2]", "--workers", "1", "--jobs", "1")
     paths = os.pathsep.join(path for path in sys.path if path)
     return subprocess.Popen(
         [sys.executable, "-m", "bench", "run", "paper", *only, *solvers, "-o", str(out), "--executor", executor],
@@ -62,14 +62,14 @@ def test_killed_in_the_middle(tmp_path: Path, executor: str) -> None:
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
     assert _start(whole).wait(timeout=120) == 0
     run = _start(cut, executor)
-    _wait(lambda: _rows(cut) >= 8)
+    _wait(lambda: _rows(cut) >= 5)
     workers = _children(run.pid)
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
     # The processes that measure end with the one that was killed.
     _wait(lambda: all(map(_gone, workers)))
     before = read_rows(cut)
-    assert 8 <= len(before) < len(SOLVERS) * 5
+    assert 5 <= len(before) < len(SOLVERS) * 3
     finished = b"".join(cut.read_bytes().splitlines(keepends=True)[: len(before) + 1])
     with cut.open("ab") as stream:
         stream.write(b'{"format": 1, "kind": "solve", "k')  # killed while it wrote
