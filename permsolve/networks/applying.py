@@ -10,7 +10,7 @@ from torch import nn
 
 from permsolve.errors import InvalidSpecError
 from permsolve.networks.report import Report
-from permsolve.networks.spec import Spec
+from permsolve.networks.spec import AxisUse, Spec
 
 
 def permute_tensors(
@@ -42,7 +42,7 @@ def permute_tensors(
         **dict(model.named_parameters(remove_duplicate=False)),
     }
     _check(spec, tensors)
-    done: set[tuple[int, str, int]] = set()
+    done: set[tuple[object, ...]] = set()
     names: dict[str, list[str]] = {}
     for alias, owner in spec.aliases.items():
         names.setdefault(owner, []).append(alias)
@@ -55,14 +55,23 @@ def permute_tensors(
                 continue  # a free output
             for name in [use.name, *names.get(use.name, [])]:
                 tensor = tensors.get(name)
-                key = (_memory(tensor), group.name, use.axis) if tensor is not None else None
+                key = (_memory(tensor), group.name, use.axis, use.rows, use.values) if tensor is not None else None
                 if tensor is None or key in done:
                     continue
                 done.add(key)  # type: ignore[arg-type]
-                index = torch.from_numpy(use.order(permutation, tensor.shape[use.axis])).to(tensor.device)
                 for one in [tensor, *_state(optimizer, tensor)]:
-                    with torch.no_grad():
-                        one.copy_(one.index_select(use.axis, index))
+                    _reordered(one, use, permutation)
+
+
+def _reordered(tensor: torch.Tensor, use: AxisUse, permutation: NDArray[np.int64]) -> None:
+    """Re-order one axis of one tensor in place."""
+    order = use.order(permutation, tensor.shape[use.axis])
+    with torch.no_grad():
+        if use.values:  # what stood at order[j] stands at j now
+            tensor.copy_(torch.from_numpy(np.argsort(order)).to(tensor.device)[tensor])
+            return
+        part = tensor if use.rows is None else tensor[use.rows[0] : use.rows[1]]
+        part.copy_(part.index_select(use.axis, torch.from_numpy(order).to(tensor.device)))
 
 
 def apply_(

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -114,11 +113,6 @@ class Report:
     def permutations(self) -> dict[str, NDArray[np.int64]]:
         """Permutation of each group that was permuted."""
         return {group.name: group.permutation for group in self.groups}
-
-    @cached_property
-    def free_outputs(self) -> dict[str, dict[int, list[int]]]:
-        """The permutation of each free output, per axis; as :attr:`outputs`, in plain dicts."""
-        return {name: dict(axes) for name, axes in self.outputs.items()}
 
     def table(self) -> str:
         """The groups, and what was skipped, as text in columns."""
