@@ -20,6 +20,7 @@ from permsolve.networks.spec import AxisGroup, AxisUse, Spec
 NAME = "input_gather"
 _PREFIX = "gather:"
 _STANDARD = {kind.forward for kind in PRUNABLE_TYPES}
+_OTHERS = "other code than linear layers and convolutions reads its weight"
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -62,11 +63,13 @@ def obstacle(model: nn.Module, spec: Spec, parameter: str | None) -> str | None:
     """Why no gather can stand in front of the layers that read a weight; None where one can."""
     reader = spec.readers.get(spec.aliases.get(parameter, parameter)) if parameter is not None else None
     if reader is None:
-        return "its weight is not read by linear layers and convolutions alone"
+        return _OTHERS
     for name in reader.layers:
         layer = model.get_submodule(name)
-        if not isinstance(layer, PRUNABLE_TYPES) or type(layer).forward not in _STANDARD or "forward" in vars(layer):
-            return f"{name or 'the model'} is not a plain layer"
+        if not isinstance(layer, PRUNABLE_TYPES):
+            return _OTHERS
+        if type(layer).forward not in _STANDARD or "forward" in vars(layer):
+            return f"{name or 'the model'} has a forward of its own"
         hooks = [hook for kind in _HOOKS for hook in (getattr(layer, kind) or {}).values()]
         if any(hook is not gather_input for hook in hooks):
             return f"{name or 'the model'} has hooks of its own"
