@@ -76,9 +76,9 @@ def permute_(
     verify : bool, default True
         Whether to compare outputs before and after, on copies in float64.
     gather : {"never", "allowed"}, default "never"
-        Whether a layer that is to be pruned, and whose input its producers cannot deliver in the order that it wants, may
-        get a :class:`~permsolve.networks.gathering.Gather` in front (its submodule ``input_gather``): an index-select in
-        every call, whose cost is in ``report.gathered``. Layers that gain nothing by it get none.
+        Whether a layer that is to be pruned, and whose input its producers cannot deliver in the order that it wants,
+        may get a :class:`~permsolve.networks.gathering.Gather` in front (its submodule ``input_gather``): an
+        index-select in every call, whose cost is in ``report.gathered``. Layers that gain nothing by it get none.
     free_outputs : sequence of int or str, optional
         Outputs, by position or name, that may come out in another order; the report says in which.
     executor : Executor, optional
@@ -116,7 +116,7 @@ def permute_(
     if gather not in ("never", "allowed"):
         raise InvalidOptionError(f"gather must be 'never' or 'allowed', got {gather!r}")
     _refuse_masks(model)
-    chosen = prunable_weights(model, include, exclude)
+    chosen = tuple(weight for weight in prunable_weights(model, include, exclude) if weight.tensor.numel())
     traced = spec if spec is not None else trace(model, example_inputs, free_outputs=free_outputs)
     reference = Reference(model, example_inputs, seed) if verify else None
     stacks = _stacks(traced, chosen, parsed)
@@ -210,7 +210,9 @@ def _worthwhile(
             order = consumer.use.order(permutation, consumer.tensor.shape[INPUT_AXIS])
             index = torch.from_numpy(order).to(consumer.tensor.device)
             before = kept_value(consumer.tensor, pattern, saliency)
-            if kept_value(consumer.tensor.index_select(INPUT_AXIS, index), pattern, saliency) > before * (1 + _ROUNDING):
+            if kept_value(consumer.tensor.index_select(INPUT_AXIS, index), pattern, saliency) > before * (
+                1 + _ROUNDING
+            ):
                 found[owner] = None
     return tuple(found)
 
@@ -239,6 +241,4 @@ def _accepted(
         permute_tensors(model, spec, {group.name: np.argsort(permutation)})
         return None
     # What the columns of others lose or gain beside these counts, too.
-    return GroupReport(
-        group.name, group.size, group.parameters, permutation, float(before[1]), float(after[1]), result
-    )
+    return GroupReport(group.name, group.size, group.parameters, permutation, float(before[1]), float(after[1]), result)

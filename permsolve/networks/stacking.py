@@ -72,8 +72,7 @@ class Stack:
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the problem."""
         rows = sum(
-            matrix_shape(tuple(consumer.tensor.shape))[0] * positions.shape[1]
-            for consumer, positions in self.parts
+            matrix_shape(tuple(consumer.tensor.shape))[0] * positions.shape[1] for consumer, positions in self.parts
         )
         return rows, self.group.size
 

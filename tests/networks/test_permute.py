@@ -174,6 +174,39 @@ def test_layers_left_out_follow_but_do_not_weigh() -> None:
     assert "include" in report.skipped["4.weight"]
 
 
+def test_empty_layers_are_no_obstacle() -> None:
+    """A layer without inputs has nothing to permute."""
+
+    class Empty(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.none = mlp(), nn.Linear(1, 8).double()
+            self.none.weight = nn.Parameter(torch.empty(8, 0, dtype=torch.float64))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            body: torch.Tensor = self.body(x) + self.none(x[:, :0])
+            return body
+
+    assert networks.permute_(Empty(), inputs(), **FAST).permuted_inputs == ("body.2.weight", "body.4.weight")
+
+
+def test_what_holds_an_axis_is_named() -> None:
+    """The operator and its layer, or the model's inputs."""
+
+    class Held(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(12, 16).double(), nn.Linear(16, 8).double()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.b(self.a(x).cumsum(-1))
+            return result
+
+    report = networks.permute_(Held(), inputs(), **FAST)
+    assert report.skipped["a.weight"] == "held by aten.linear in a, which reads the model's inputs"
+    assert report.skipped["b.weight"] == "held by aten.linear in b, which reads aten.cumsum"
+
+
 def test_errors_name_the_remedy(tmp_path: Path) -> None:
     """One clear sentence each."""
 

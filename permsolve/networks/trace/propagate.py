@@ -225,6 +225,8 @@ _SIZED = {
         "new_ones",
     )
 }
+
+
 class _DataDependent(Exception):
     """An argument of an operator is a number computed from data."""
 
