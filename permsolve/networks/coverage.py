@@ -31,7 +31,11 @@ def covered(weight: PrunableWeight, spec: Spec, names: Container[str]) -> NDArra
 def coverage(weights: Sequence[PrunableWeight], spec: Spec, names: Container[str]) -> float:
     """Share of the elements of some weights that stand in columns of the named groups."""
     total = sum(weight.tensor.numel() for weight in weights)
-    share = sum(weight.tensor.numel() * float(covered(weight, spec, names).mean()) for weight in weights)
+    share = sum(
+        weight.tensor.numel() * float(covered(weight, spec, names).mean())
+        for weight in weights
+        if weight.tensor.numel()
+    )
     return share / total if total else 0.0
 
 

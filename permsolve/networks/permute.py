@@ -205,7 +205,7 @@ def _worthwhile(
     found: dict[str, None] = {}
     for one, permutation, _ in solved:
         owner = gathered_weight(one.group)
-        if owner in wanted:
+        if owner is not None and owner in wanted:
             (consumer, _), *_ = one.parts
             order = consumer.use.order(permutation, consumer.tensor.shape[INPUT_AXIS])
             index = torch.from_numpy(order).to(consumer.tensor.device)
@@ -232,7 +232,8 @@ def _accepted(
     consumers = consumers_of(group, chosen, spec.aliases)
 
     def kept() -> NDArray[np.float64]:
-        return np.array([consumer.kept(pattern, saliency) for consumer in consumers]).sum(axis=0)
+        both: NDArray[np.float64] = np.array([consumer.kept(pattern, saliency) for consumer in consumers]).sum(axis=0)
+        return both
 
     before = kept()
     permute_tensors(model, spec, {group.name: permutation})

@@ -213,14 +213,14 @@ class Spec:
                 for group in document["groups"]
             )
             shapes = {str(name): tuple(int(n) for n in shape) for name, shape in document["shapes"].items()}
-            texts = (
+            notes, aliases, held = (
                 {str(k): str(v) for k, v in document.get(part, {}).items()} for part in ("notes", "aliases", "held")
             )
             readers = {
                 str(name): Reader(tuple(str(layer) for layer in reader["layers"]), int(reader["entries"]))
                 for name, reader in document.get("readers", {}).items()
             }
-            return cls(groups, shapes, *texts, readers)
+            return cls(groups, shapes, notes, aliases, held, readers)
         except (InvalidSpecError, FileFormatError):
             raise
         except KeyError as error:

@@ -81,6 +81,7 @@ def test_it_survives_copies_files_and_export() -> None:
             tensor.zero_()
     fresh.load_state_dict(torch.load(stream, weights_only=True))
     assert relative_error(outputs(deepcopy(fresh), inputs), before) < 1e-12
+    assert isinstance(inputs, tuple)
     exported = torch.export.export(model, inputs).module()
     assert relative_error(run(exported, inputs), before) < 1e-12
     # Once more: the gathers that are there take part, and nothing is lost.
