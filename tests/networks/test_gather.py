@@ -19,7 +19,7 @@ from tests.networks.zoo.case import net
 
 FAST: dict[str, Any] = {"solver": "local-search", "time_limit": 0.2, "workers": 1, "gather": "allowed"}
 # Topologies in which something is pinned: a part of them by default, all of the zoo when asked for.
-QUICK = {"channel_shuffle", "cumsum", "flatten_module", "group_conv_on_input", "multihead_on_input", "mlp"}
+QUICK = {"channel_shuffle_op", "cumsum", "flatten_beside_conv", "multihead_on_input", "shufflenet_v1"}
 CASES = [
     pytest.param(case, id=case.name, marks=() if case.name in QUICK else pytest.mark.slow)
     for case in ALL
