@@ -1,6 +1,6 @@
 """Put permutations into the parameters of a model, or take them out again."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 
 import numpy as np
@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from permsolve.errors import InvalidSpecError
+from permsolve.networks.gathering import NAME as GATHER
+from permsolve.networks.gathering import insert_, remove_
 from permsolve.networks.report import Report
-from permsolve.networks.spec import Spec
+from permsolve.networks.spec import AxisUse, Spec
 
 
 def permute_tensors(
@@ -37,12 +39,9 @@ def permute_tensors(
     InvalidSpecError
         When a tensor is missing or has another shape; nothing is changed then.
     """
-    tensors = {
-        **dict(model.named_buffers(remove_duplicate=False)),
-        **dict(model.named_parameters(remove_duplicate=False)),
-    }
-    _check(spec, tensors)
-    done: set[tuple[int, str, int]] = set()
+    tensors = _tensors(model)
+    check_tensors(model, spec, spec.shapes)
+    done: set[tuple[object, ...]] = set()
     names: dict[str, list[str]] = {}
     for alias, owner in spec.aliases.items():
         names.setdefault(owner, []).append(alias)
@@ -55,14 +54,23 @@ def permute_tensors(
                 continue  # a free output
             for name in [use.name, *names.get(use.name, [])]:
                 tensor = tensors.get(name)
-                key = (_memory(tensor), group.name, use.axis) if tensor is not None else None
+                key = (_memory(tensor), group.name, use.axis, use.rows, use.values) if tensor is not None else None
                 if tensor is None or key in done:
                     continue
                 done.add(key)  # type: ignore[arg-type]
-                index = torch.from_numpy(use.order(permutation, tensor.shape[use.axis])).to(tensor.device)
                 for one in [tensor, *_state(optimizer, tensor)]:
-                    with torch.no_grad():
-                        one.copy_(one.index_select(use.axis, index))
+                    _reordered(one, use, permutation)
+
+
+def _reordered(tensor: torch.Tensor, use: AxisUse, permutation: NDArray[np.int64]) -> None:
+    """Re-order one axis of one tensor in place."""
+    order = use.order(permutation, tensor.shape[use.axis])
+    with torch.no_grad():
+        if use.values:  # what stood at order[j] stands at j now
+            tensor.copy_(torch.from_numpy(np.argsort(order)).to(tensor.device)[tensor])
+            return
+        part = tensor if use.rows is None else tensor[use.rows[0] : use.rows[1]]
+        part.copy_(part.index_select(use.axis, torch.from_numpy(order).to(tensor.device)))
 
 
 def apply_(
@@ -75,7 +83,7 @@ def apply_(
     model : Module
         Changed in place.
     report : Report or path
-        What :func:`permute_` returned, or the file that it was saved to.
+        What :func:`permute_` returned, or the file that it was saved to. Where it has gathers, these are inserted, too.
     optimizer : Optimizer, optional
         Its moment buffers follow their parameters.
 
@@ -92,7 +100,7 @@ def apply_(
         When the file is no report.
     """
     loaded = report if isinstance(report, Report) else Report.load(report)
-    permute_tensors(model, loaded.spec, loaded.permutations(), optimizer)
+    put_(model, loaded.spec, loaded.permutations(), tuple(loaded.gathered), optimizer)
     return model
 
 
@@ -101,13 +109,41 @@ def invert_(
 ) -> nn.Module:
     """Undo a permutation, bit for bit; see :func:`apply_`."""
     loaded = report if isinstance(report, Report) else Report.load(report)
-    inverse = {name: np.argsort(permutation) for name, permutation in loaded.permutations().items()}
-    permute_tensors(model, loaded.spec, inverse, optimizer)
+    take_(model, loaded.spec, loaded.permutations(), tuple(loaded.gathered), optimizer)
     return model
 
 
-def _check(spec: Spec, tensors: Mapping[str, torch.Tensor]) -> None:
-    for name, shape in spec.shapes.items():
+def put_(
+    model: nn.Module,
+    spec: Spec,
+    permutations: Mapping[str, NDArray[np.int64]],
+    gathered: Sequence[str] = (),
+    optimizer: torch.optim.Optimizer | None = None,
+) -> None:
+    """Insert the gathers of the named weights, and permute."""
+    check_tensors(model, spec, [name for name in spec.shapes if not name.endswith(f"{GATHER}.index")])
+    insert_(model, spec, gathered)
+    permute_tensors(model, spec, permutations, optimizer)
+
+
+def take_(
+    model: nn.Module,
+    spec: Spec,
+    permutations: Mapping[str, NDArray[np.int64]],
+    gathered: Sequence[str] = (),
+    optimizer: torch.optim.Optimizer | None = None,
+) -> None:
+    """Undo :func:`put_`, bit for bit."""
+    inverse = {name: np.argsort(permutation) for name, permutation in permutations.items()}
+    permute_tensors(model, spec, inverse, optimizer)
+    remove_(model, spec, gathered)
+
+
+def check_tensors(model: nn.Module, spec: Spec, names: Iterable[str]) -> None:
+    """Refuse a model that lacks a tensor of a spec, or has it in another shape."""
+    tensors = _tensors(model)
+    for name in names:
+        shape = spec.shapes[name]
         if name.startswith("output:"):
             continue
         if name not in tensors:
@@ -116,6 +152,13 @@ def _check(spec: Spec, tensors: Mapping[str, torch.Tensor]) -> None:
             raise InvalidSpecError(
                 f"{name!r} has shape {tuple(tensors[name].shape)}, the axis groups say {tuple(shape)}"
             )
+
+
+def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {
+        **dict(model.named_buffers(remove_duplicate=False)),
+        **dict(model.named_parameters(remove_duplicate=False)),
+    }
 
 
 def _memory(tensor: torch.Tensor) -> int:

@@ -1,22 +1,25 @@
 """Permute a whole network so that N:M keeps more of it, without changing its function."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from permsolve.api import checked_time_limit
-from permsolve.errors import InvalidOptionError
+from permsolve.errors import InvalidNetworkError, InvalidOptionError
 from permsolve.masks import kept_value
-from permsolve.networks.applying import permute_tensors
+from permsolve.networks.applying import permute_tensors, put_, take_
+from permsolve.networks.coverage import coverage, covered, output_orders, reasons
+from permsolve.networks.gathering import gathered_weight, insert_, obstacle, with_gathers
 from permsolve.networks.prunable import NameFilter, PrunableWeight, prunable_weights
+from permsolve.networks.pruning.mask import NMMask
 from permsolve.networks.report import GroupReport, Report
 from permsolve.networks.solving import solve_all
-from permsolve.networks.spec import AxisGroup, Spec
-from permsolve.networks.stacking import INPUT_AXIS, Consumer, Stack, consumers_of, stack
+from permsolve.networks.spec import Positions, Spec
+from permsolve.networks.stacking import INPUT_AXIS, Stack, consumers_of, stack
 from permsolve.networks.trace import trace
 from permsolve.networks.trace.export import ExampleInputs
 from permsolve.networks.verify import Reference
@@ -24,6 +27,8 @@ from permsolve.pattern import Pattern
 from permsolve.registry import get_solver
 from permsolve.result import Result
 from permsolve.saliency import SaliencyFunction, get_saliency
+
+Solved = tuple[Stack, Positions, Result]
 
 # A permutation that keeps less than this share of what was kept before, by rounding alone, is no loss.
 _ROUNDING = 1e-6
@@ -71,7 +76,9 @@ def permute_(
     verify : bool, default True
         Whether to compare outputs before and after, on copies in float64.
     gather : {"never", "allowed"}, default "never"
-        Whether a layer whose input cannot be permuted by its producers may get an explicit gather in front of it.
+        Whether a layer that is to be pruned, and whose input its producers cannot deliver in the order that it wants,
+        may get a :class:`~permsolve.networks.gathering.Gather` in front (its submodule ``input_gather``): an
+        index-select in every call, whose cost is in ``report.gathered``. Layers that gain nothing by it get none.
     free_outputs : sequence of int or str, optional
         Outputs, by position or name, that may come out in another order; the report says in which.
     executor : Executor, optional
@@ -92,6 +99,8 @@ def permute_(
         When the model cannot be exported and no ``spec`` is given.
     VerificationError
         When outputs differ; then every weight is as before, bit for bit.
+    InvalidNetworkError
+        When weights are under masks of :func:`permsolve.networks.prune_`.
     InvalidOptionError, InvalidPatternError, InvalidProblemError, UnknownSolverError
         When an argument cannot be used, or a weight holds NaN or infinity.
 
@@ -106,138 +115,131 @@ def permute_(
     checked_time_limit(time_limit)
     if gather not in ("never", "allowed"):
         raise InvalidOptionError(f"gather must be 'never' or 'allowed', got {gather!r}")
-    if gather == "allowed":
-        raise InvalidOptionError("gather='allowed' is not available yet: use gather='never'")
-    chosen = prunable_weights(model, include, exclude)
-    groups = spec if spec is not None else trace(model, example_inputs, free_outputs=free_outputs)
+    _refuse_masks(model)
+    chosen = tuple(weight for weight in prunable_weights(model, include, exclude) if weight.tensor.numel())
+    traced = spec if spec is not None else trace(model, example_inputs, free_outputs=free_outputs)
     reference = Reference(model, example_inputs, seed) if verify else None
-
-    owners = groups.aliases
-    consumers = {group.name: consumers_of(group, chosen, owners) for group in groups.groups}
-    stacks = [one for group in groups.groups if (one := stack(group, consumers[group.name], parsed)) is not None]
+    stacks = _stacks(traced, chosen, parsed)
+    wanted, obstacles = _to_gather(model, traced, chosen, stacks, parsed) if gather == "allowed" else ((), {})
+    if wanted:
+        stacks = _stacks(with_gathers(model, traced, wanted), chosen, parsed)
     results = solve_all(
         stacks, parsed, scores, solver=solver, time_limit=time_limit, seed=seed, workers=workers, executor=executor,
         progress=progress,
     )  # fmt: skip
-    before = {weight.name: kept_value(weight.tensor, parsed, saliency) for weight in chosen}
+    solved = [(one, one.permutation(result.permutation), result) for one, result in zip(stacks, results, strict=True)]
+    before = sum(kept_value(weight.tensor, parsed, saliency) for weight in chosen)
+    gathered = _worthwhile(wanted, solved, parsed, saliency)
+    groups = with_gathers(model, traced, gathered) if gathered else traced
+    insert_(model, groups, gathered)
     kept = [
         report
-        for one, result in zip(stacks, results, strict=True)
-        if (report := _accepted(model, groups, one, result, consumers[one.group.name], parsed, saliency)) is not None
+        for one, permutation, result in solved
+        if one.group.name in {group.name for group in groups.groups}
+        if (report := _accepted(model, groups, one, permutation, result, chosen, parsed, saliency)) is not None
     ]
     permutations = {report.name: report.permutation for report in kept}
-    orders = _output_orders(groups, permutations)
+    orders = output_orders(groups, permutations)
     error = None
     if reference is not None:
-        inverse = {name: np.argsort(permutation) for name, permutation in permutations.items()}
-        permute_tensors(model, groups, inverse)  # the model is as it was while copies of it are compared
-        numbered = {int(name.removeprefix("output:")): axes for name, axes in orders.items()}
+        take_(model, groups, permutations, gathered)  # the model is as it was while copies of it are compared
         error = reference.error(
-            lambda copy: permute_tensors(copy, groups, permutations),
-            lambda copy: permute_tensors(copy, groups, inverse),
-            numbered,
+            lambda copy: put_(copy, groups, permutations, gathered),
+            lambda copy: take_(copy, groups, permutations, gathered),
+            {int(name.removeprefix("output:")): axes for name, axes in orders.items()},
         )
-        permute_tensors(model, groups, permutations)
+        put_(model, groups, permutations, gathered)
     everything = prunable_weights(model)
     return Report(
         pattern=parsed,
         spec=groups,
         groups=tuple(kept),
-        permuted_inputs=tuple(weight.name for weight in everything if _columns(weight, groups, permutations).any()),
-        coverage=_coverage(everything, groups, permutations),
-        skipped=_skipped(everything, chosen, groups, permutations, parsed),
-        value_before=sum(before.values()),
+        permuted_inputs=tuple(weight.name for weight in everything if covered(weight, groups, permutations).any()),
+        coverage=coverage(everything, groups, permutations),
+        skipped=reasons(everything, chosen, groups, permutations, parsed, obstacles),
+        value_before=before,
         value_after=sum(kept_value(weight.tensor, parsed, saliency) for weight in chosen),
         max_relative_error=error,
         outputs=orders,
+        gathered={name: traced.readers[name].entries for name in gathered},
         notes={**groups.notes, **(reference.notes if reference is not None else {})},
     )
+
+
+def _refuse_masks(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        if isinstance(module, NMMask):
+            raise InvalidNetworkError(
+                f"{name.partition('.parametrizations.')[0]} is under a mask of prune_, and a permutation would break "
+                "up its groups: permute before pruning, or make the zeros final with networks.finalize_ first"
+            )
+
+
+def _stacks(spec: Spec, chosen: Sequence[PrunableWeight], pattern: Pattern) -> list[Stack]:
+    stacks = (stack(group, consumers_of(group, chosen, spec.aliases), pattern) for group in spec.groups)
+    return [one for one in stacks if one is not None]
+
+
+def _to_gather(
+    model: nn.Module, spec: Spec, chosen: Sequence[PrunableWeight], stacks: Sequence[Stack], pattern: Pattern
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Weights with columns that no problem orders, and why some of them cannot be read through a gather."""
+    wanted, obstacles = [], {}
+    for weight in chosen:
+        names = {one.group.name for one in stacks if any(part.weight is weight for part, _ in one.parts)}
+        if weight.tensor.shape[INPUT_AXIS] <= pattern.m or covered(weight, spec, names).all():
+            continue
+        why = obstacle(model, spec, weight.parameter)
+        owner = spec.aliases.get(weight.parameter or weight.name, weight.parameter or weight.name)
+        if why is None:
+            wanted.append(owner)
+        else:
+            obstacles[owner] = why
+    return tuple(wanted), obstacles
+
+
+def _worthwhile(
+    wanted: Sequence[str], solved: Sequence[Solved], pattern: Pattern, saliency: str | SaliencyFunction
+) -> tuple[str, ...]:
+    """Those of the weights that N:M keeps more of in an order of their own."""
+    found: dict[str, None] = {}
+    for one, permutation, _ in solved:
+        owner = gathered_weight(one.group)
+        if owner is not None and owner in wanted:
+            (consumer, _), *_ = one.parts
+            order = consumer.use.order(permutation, consumer.tensor.shape[INPUT_AXIS])
+            index = torch.from_numpy(order).to(consumer.tensor.device)
+            before = kept_value(consumer.tensor, pattern, saliency)
+            if kept_value(consumer.tensor.index_select(INPUT_AXIS, index), pattern, saliency) > before * (
+                1 + _ROUNDING
+            ):
+                found[owner] = None
+    return tuple(found)
 
 
 def _accepted(
     model: nn.Module,
     spec: Spec,
     one: Stack,
+    permutation: Positions,
     result: Result,
-    consumers: Sequence[Consumer],
+    chosen: Sequence[PrunableWeight],
     pattern: Pattern,
     saliency: str | SaliencyFunction,
 ) -> GroupReport | None:
     """Permute the model by a result, unless the weights as they stand in memory would lose by it."""
-    permutation = one.permutation(result.permutation)
+    group = next(group for group in spec.groups if group.name == one.group.name)
+    consumers = consumers_of(group, chosen, spec.aliases)
 
-    def kept() -> float:
-        return sum(kept_value(consumer.weight.tensor, pattern, saliency) for consumer in consumers)
+    def kept() -> NDArray[np.float64]:
+        both: NDArray[np.float64] = np.array([consumer.kept(pattern, saliency) for consumer in consumers]).sum(axis=0)
+        return both
 
     before = kept()
-    permute_tensors(model, spec, {one.group.name: permutation})
+    permute_tensors(model, spec, {group.name: permutation})
     after = kept()
-    if after < before * (1.0 - _ROUNDING):
-        permute_tensors(model, spec, {one.group.name: np.argsort(permutation)})
+    if after[0] < before[0] * (1.0 - _ROUNDING):
+        permute_tensors(model, spec, {group.name: np.argsort(permutation)})
         return None
-    group = one.group
-    return GroupReport(group.name, group.size, group.parameters, permutation, before, after, result)
-
-
-def _columns(weight: PrunableWeight, spec: Spec, names: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """Which columns of a weight belong to one of the named groups."""
-    columns = np.zeros(weight.tensor.shape[INPUT_AXIS], np.bool_)
-    owner = spec.aliases.get(weight.parameter, weight.parameter) if weight.parameter is not None else weight.name
-    for group in spec.groups:
-        if group.name in names:
-            for use in group.uses:
-                if use.name == owner and use.axis == INPUT_AXIS:
-                    columns[use.positions] = True
-    return columns
-
-
-def _coverage(weights: Sequence[PrunableWeight], spec: Spec, names: Mapping[str, Any]) -> float:
-    total = sum(weight.tensor.numel() for weight in weights)
-    covered = sum(weight.tensor.numel() * float(_columns(weight, spec, names).mean()) for weight in weights)
-    return covered / total if total else 0.0
-
-
-def _skipped(
-    weights: Sequence[PrunableWeight],
-    chosen: Sequence[PrunableWeight],
-    spec: Spec,
-    names: Mapping[str, Any],
-    pattern: Pattern,
-) -> dict[str, str]:
-    """Why columns of a weight were not permuted."""
-    everything: dict[str, AxisGroup] = {group.name: group for group in spec.groups}
-    meant = {weight.name for weight in chosen}
-    reasons = {}
-    for weight in weights:
-        permuted = _columns(weight, spec, names)
-        if permuted.all():
-            continue
-        part = "" if not permuted.any() else f"{int((~permuted).sum())} of {permuted.size} columns: "
-        movable = _columns(weight, spec, everything) & ~permuted
-        if weight.parameter is None:
-            reason = "the weight is computed from several tensors"
-        elif weight.tensor.shape[INPUT_AXIS] <= pattern.m:
-            reason = f"one group of {pattern.m} columns or less: their order does not matter"
-        elif movable.any() and weight.name not in meant:
-            reason = "left out by include= or exclude=, and no other layer wanted this order"
-        elif movable.any():
-            reason = "its columns move in blocks, or in sets too small, for their order to matter"
-        else:
-            reason = spec.notes.get(
-                f"held:{weight.parameter}",
-                "its inputs are tied to the model's inputs, to its outputs, or to an operator that fixes them",
-            )
-        reasons[weight.name] = part + reason
-    return reasons
-
-
-def _output_orders(spec: Spec, permutations: Mapping[str, NDArray[np.int64]]) -> dict[str, dict[int, list[int]]]:
-    orders: dict[str, dict[int, list[int]]] = {}
-    for group in spec.groups:
-        for use in group.uses:
-            if use.name.startswith("output:") and group.name in permutations:
-                length = spec.shapes[use.name][use.axis]
-                index = use.order(permutations[group.name], length)
-                axes = orders.setdefault(use.name, {})
-                axes[use.axis] = np.asarray(axes.get(use.axis, np.arange(length)))[index].tolist()
-    return orders
+    # What the columns of others lose or gain beside these counts, too.
+    return GroupReport(group.name, group.size, group.parameters, permutation, float(before[1]), float(after[1]), result)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -77,8 +76,9 @@ class Report:
         Largest difference of an output, relative to its largest entry; None when not verified.
     outputs : dict of str to dict
         Free output -> axis -> index: the output is now what it was, at ``[..., index, ...]``.
-    gathers : dict of str to int
-        Layer that reads its input through an explicit gather -> entries of its input that one position has.
+    gathered : dict of str to int
+        Weight whose layers read their input through an explicit gather -> entries that the gather moves in one call of
+        the model on the example.
     notes : dict of str to str
         Remarks of the trace and of the verification.
     """
@@ -93,7 +93,7 @@ class Report:
     value_after: float
     max_relative_error: float | None = None
     outputs: Mapping[str, Mapping[int, list[int]]] = field(default_factory=dict)
-    gathers: Mapping[str, int] = field(default_factory=dict)
+    gathered: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -115,11 +115,6 @@ class Report:
         """Permutation of each group that was permuted."""
         return {group.name: group.permutation for group in self.groups}
 
-    @cached_property
-    def free_outputs(self) -> dict[str, dict[int, list[int]]]:
-        """The permutation of each free output, per axis; as :attr:`outputs`, in plain dicts."""
-        return {name: dict(axes) for name, axes in self.outputs.items()}
-
     def table(self) -> str:
         """The groups, and what was skipped, as text in columns."""
         rows = [("group", "columns", "kept before", "kept after", "gain %", "axes")]
@@ -140,7 +135,7 @@ class Report:
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         lines += [f"skipped {name}: {reason}" for name, reason in self.skipped.items()]
-        lines += [f"gathered {name}: {size} entries re-ordered per position" for name, size in self.gathers.items()]
+        lines += [f"gathered {name}: {size} entries moved per call" for name, size in self.gathered.items()]
         return "\n".join([*lines, repr(self)])
 
     def to_dict(self) -> dict[str, Any]:
@@ -156,7 +151,7 @@ class Report:
             "permuted_inputs": list(self.permuted_inputs),
             "skipped": dict(self.skipped),
             "outputs": {name: {str(k): v for k, v in axes.items()} for name, axes in self.outputs.items()},
-            "gathers": dict(self.gathers),
+            "gathered": dict(self.gathered),
             "notes": dict(self.notes),
             "groups": [
                 {
@@ -197,7 +192,7 @@ class Report:
                 value_after=float(document["value_after"]),
                 max_relative_error=None if error is None else float(error),
                 outputs={name: {int(k): v for k, v in axes.items()} for name, axes in document["outputs"].items()},
-                gathers=dict(document["gathers"]),
+                gathered=dict(document["gathered"]),
                 notes=dict(document["notes"]),
             )
         except FileFormatError:

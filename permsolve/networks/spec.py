@@ -33,11 +33,17 @@ class AxisUse:
     positions : ndarray of int64, shape (size, copies)
         Where channel ``j`` of the group stands along the axis: at ``positions[j, 0]``, ``positions[j, 1]``, ... (the
         same channel several times: repeated heads, the places of a flattened map, the halves of a fused layer).
+    rows : tuple of (int, int), optional
+        Only entries ``rows[0] .. rows[1] - 1`` along axis 0 are meant (one group of a grouped convolution).
+    values : bool, default False
+        It is not entries that stand at the positions: the tensor is an index, whose numbers name positions.
     """
 
     name: str
     axis: int
     positions: Positions
+    rows: tuple[int, int] | None = None
+    values: bool = False
 
     def order(self, permutation: NDArray[Any], length: int) -> Positions:
         """Index along the axis that puts channel ``permutation[j]`` where channel ``j`` stands."""
@@ -67,7 +73,23 @@ class AxisGroup:
     @property
     def parameters(self) -> list[tuple[str, int]]:
         """(qualified name, axis) of each use."""
-        return [(use.name, use.axis) for use in self.uses]
+        return list(dict.fromkeys((use.name, use.axis) for use in self.uses))
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads a weight, where nobody but whole layers does.
+
+    Attributes
+    ----------
+    layers : tuple of str
+        Qualified names of the linear layers or convolutions.
+    entries : int
+        Number of entries that these have as inputs in one call of the model on the example.
+    """
+
+    layers: tuple[str, ...]
+    entries: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,18 +108,24 @@ class Spec:
         Operator without a rule -> what that meant; and other remarks of the trace.
     aliases : dict of str to str
         Further names of tied tensors -> the name that the groups use.
+    held : dict of str to str
+        Parameter -> what keeps its input axis (axis 1), or a part of it, in order.
+    readers : dict of str to Reader
+        Weights that could be read through a gather.
     """
 
     groups: tuple[AxisGroup, ...]
     shapes: Mapping[str, tuple[int, ...]]
     notes: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    held: Mapping[str, str] = field(default_factory=dict)
+    readers: Mapping[str, Reader] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [group.name for group in self.groups]
         if len(set(names)) != len(names):
             raise InvalidSpecError(f"two axis groups have the same name: {sorted(names)}")
-        taken: dict[tuple[str, int], NDArray[np.bool_]] = {}
+        taken: dict[tuple[str, int, bool], list[tuple[tuple[int, int], NDArray[np.bool_]]]] = {}
         for group, use in self._uses():
             shape = self.shapes.get(use.name)
             if shape is None or not 0 <= use.axis < len(shape):
@@ -110,12 +138,18 @@ class Spec:
                     f"group {group.name!r}: positions of {use.name!r} must have shape ({group.size}, copies) "
                     f"and lie in 0 .. {shape[use.axis] - 1}"
                 )
-            seen = taken.setdefault((use.name, use.axis), np.zeros(shape[use.axis], np.bool_))
-            if seen[p].any() or np.unique(p).size != p.size:
+            rows = (0, shape[0]) if use.rows is None else use.rows
+            if not 0 <= rows[0] < rows[1] <= shape[0]:
+                raise InvalidSpecError(f"group {group.name!r}: {use.name!r} has no rows {rows} (shapes say {shape})")
+            seen = np.zeros(shape[use.axis], np.bool_)
+            seen[p] = True
+            known = taken.setdefault((use.name, use.axis, use.values), [])
+            clash = any(a < rows[1] and rows[0] < b and (seen & other).any() for (a, b), other in known)
+            if clash or int(seen.sum()) != p.size:
                 raise InvalidSpecError(
                     f"group {group.name!r}: a position of {use.name!r}, axis {use.axis}, is used twice"
                 )
-            seen[p] = True
+            known.append((rows, seen))
 
     def _uses(self) -> Iterator[tuple[AxisGroup, AxisUse]]:
         for group in self.groups:
@@ -135,7 +169,10 @@ class Spec:
                     "name": group.name,
                     "size": group.size,
                     "uses": [
-                        {"name": use.name, "axis": use.axis, "positions": _written(use.positions)} for use in group.uses
+                        {"name": use.name, "axis": use.axis, "positions": _written(use.positions)}
+                        | ({"rows": list(use.rows)} if use.rows is not None else {})
+                        | ({"values": True} if use.values else {})
+                        for use in group.uses
                     ],
                 }
                 for group in self.groups
@@ -143,6 +180,11 @@ class Spec:
             "shapes": {name: list(shape) for name, shape in self.shapes.items()},
             "notes": dict(self.notes),
             "aliases": dict(self.aliases),
+            "held": dict(self.held),
+            "readers": {
+                name: {"layers": list(reader.layers), "entries": reader.entries}
+                for name, reader in self.readers.items()
+            },
         }
 
     @classmethod
@@ -166,16 +208,19 @@ class Spec:
                 AxisGroup(
                     str(group["name"]),
                     int(group["size"]),
-                    tuple(
-                        AxisUse(str(use["name"]), int(use["axis"]), _read(use["positions"], int(group["size"])))
-                        for use in group["uses"]
-                    ),
+                    tuple(_use(use, int(group["size"])) for use in group["uses"]),
                 )
                 for group in document["groups"]
             )
             shapes = {str(name): tuple(int(n) for n in shape) for name, shape in document["shapes"].items()}
-            texts = ({str(k): str(v) for k, v in document.get(part, {}).items()} for part in ("notes", "aliases"))
-            return cls(groups, shapes, *texts)
+            notes, aliases, held = (
+                {str(k): str(v) for k, v in document.get(part, {}).items()} for part in ("notes", "aliases", "held")
+            )
+            readers = {
+                str(name): Reader(tuple(str(layer) for layer in reader["layers"]), int(reader["entries"]))
+                for name, reader in document.get("readers", {}).items()
+            }
+            return cls(groups, shapes, notes, aliases, held, readers)
         except (InvalidSpecError, FileFormatError):
             raise
         except KeyError as error:
@@ -207,6 +252,17 @@ class Spec:
 
         text = svg(self)
         atomic_write(path, lambda stream: stream.write(text.encode()))
+
+
+def _use(document: Mapping[str, Any], size: int) -> AxisUse:
+    rows = document.get("rows")
+    return AxisUse(
+        str(document["name"]),
+        int(document["axis"]),
+        _read(document["positions"], size),
+        None if rows is None else (int(rows[0]), int(rows[1])),
+        bool(document.get("values", False)),
+    )
 
 
 def _written(positions: Positions) -> Any:

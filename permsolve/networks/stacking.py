@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from permsolve.masks import nm_mask
 from permsolve.networks.prunable import PrunableWeight
 from permsolve.networks.spec import AxisGroup, AxisUse, Positions
 from permsolve.pattern import Pattern
 from permsolve.problem import Problem
-from permsolve.saliency import Saliency
+from permsolve.saliency import Saliency, SaliencyFunction
 from permsolve.weights import as_weight, matrix_shape, row_blocks
 
 INPUT_AXIS = 1
@@ -23,9 +25,24 @@ class Consumer:
     weight: PrunableWeight
     use: AxisUse
 
+    @property
+    def tensor(self) -> Tensor:
+        """The rows of the weight that are meant."""
+        tensor = self.weight.tensor
+        return tensor if self.use.rows is None else tensor[self.use.rows[0] : self.use.rows[1]]
+
+    def kept(self, pattern: Pattern, saliency: str | SaliencyFunction) -> tuple[float, float]:
+        """What N:M keeps of these rows as they stand: in all columns, and in those of the group."""
+        array = as_weight(self.tensor)
+        problem = Problem.from_weight(array, pattern, saliency)
+        mask = nm_mask(array, np.arange(array.shape[1]), pattern, saliency)
+        worth = np.where(np.moveaxis(mask, 1, -1).reshape(problem.saliency.shape), problem.saliency, 0.0)
+        columns = worth.sum(axis=0, dtype=np.float64)
+        return float(columns.sum()), float(columns[self.use.positions].sum())
+
     def saliency(self, saliency: Saliency) -> Iterator[NDArray[np.floating]]:
         """Scores of the weight as a matrix (out * k..., in), in blocks of rows."""
-        array = as_weight(self.weight.tensor)
+        array = as_weight(self.tensor)
         if saliency.elementwise:
             for block in row_blocks(array):
                 yield saliency.function(block)
@@ -55,8 +72,7 @@ class Stack:
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the problem."""
         rows = sum(
-            matrix_shape(tuple(consumer.weight.tensor.shape))[0] * positions.shape[1]
-            for consumer, positions in self.parts
+            matrix_shape(tuple(consumer.tensor.shape))[0] * positions.shape[1] for consumer, positions in self.parts
         )
         return rows, self.group.size
 
@@ -87,12 +103,16 @@ def consumers_of(
     group: AxisGroup, weights: Sequence[PrunableWeight], owners: Mapping[str, str]
 ) -> tuple[Consumer, ...]:
     """The weights whose input axis a group orders."""
-    uses = {use.name: use for use in group.uses if use.axis == INPUT_AXIS}
-    found = []
-    for weight in weights:
-        if weight.parameter is not None and (owner := owners.get(weight.parameter, weight.parameter)) in uses:
-            found.append(Consumer(weight, uses[owner]))
-    return tuple(found)
+    uses: dict[str, list[AxisUse]] = {}
+    for use in group.uses:
+        if use.axis == INPUT_AXIS:
+            uses.setdefault(use.name, []).append(use)
+    return tuple(
+        Consumer(weight, use)
+        for weight in weights
+        if weight.parameter is not None
+        for use in uses.get(owners.get(weight.parameter, weight.parameter), ())
+    )
 
 
 def stack(group: AxisGroup, consumers: Sequence[Consumer], pattern: Pattern) -> Stack | None:

@@ -1,8 +1,11 @@
 """permute_ and what belongs to it: specs, reports, undoing, errors."""
 
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+import os
+import signal
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from copy import deepcopy
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from permsolve import networks
+from permsolve import networks, solve
 from permsolve.errors import FileFormatError, InvalidOptionError, InvalidSpecError, UntraceableError
 from tests.networks.running import outputs, relative_error
 
@@ -161,6 +164,47 @@ def test_a_lost_worker_is_replaced(losses: int) -> None:
     assert executor.calls == {0: 2, 1: 3, 50: 6}[losses]
 
 
+def _killed_once(marker: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Kill the process that runs this, unless one was killed before."""
+    try:
+        Path(marker).touch(exist_ok=False)
+    except FileExistsError:
+        return solve(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return None
+
+
+class Restarting(Executor):
+    """A pool of one process, made anew when it broke; the first job kills its process."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker, self.pools = str(marker), [self._pool()]
+
+    @staticmethod
+    def _pool() -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        """Run the job, or lose the worker."""
+        try:
+            return self.pools[-1].submit(_killed_once, self.marker, args, kwargs)
+        except BrokenProcessPool:
+            self.pools.append(self._pool())
+            return self.pools[-1].submit(_killed_once, self.marker, args, kwargs)
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_replaced(tmp_path: Path) -> None:
+    """A real one, by a new pool."""
+    executor = Restarting(tmp_path / "killed")
+    report = networks.permute_(mlp(), inputs(), executor=executor, **FAST)
+    for pool in executor.pools:
+        pool.shutdown()
+    assert (tmp_path / "killed").exists()
+    assert len(executor.pools) == 2
+    assert len(report.groups) == 2
+
+
 def test_any_executor_will_do() -> None:
     """Threads, here."""
     with ThreadPoolExecutor(2) as pool:
@@ -172,6 +216,39 @@ def test_layers_left_out_follow_but_do_not_weigh() -> None:
     report = networks.permute_(mlp(), inputs(), exclude=["4"], **FAST)
     assert report.permuted_inputs == ("2.weight",)
     assert "include" in report.skipped["4.weight"]
+
+
+def test_empty_layers_are_no_obstacle() -> None:
+    """A layer without inputs has nothing to permute."""
+
+    class Empty(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.none = mlp(), nn.Linear(1, 8).double()
+            self.none.weight = nn.Parameter(torch.empty(8, 0, dtype=torch.float64))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            body: torch.Tensor = self.body(x) + self.none(x[:, :0])
+            return body
+
+    assert networks.permute_(Empty(), inputs(), **FAST).permuted_inputs == ("body.2.weight", "body.4.weight")
+
+
+def test_what_holds_an_axis_is_named() -> None:
+    """The operator and its layer, or the model's inputs."""
+
+    class Held(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(12, 16).double(), nn.Linear(16, 8).double()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.b(self.a(x).cumsum(-1))
+            return result
+
+    report = networks.permute_(Held(), inputs(), **FAST)
+    assert report.skipped["a.weight"] == "held by aten.linear in a, which reads the model's inputs"
+    assert report.skipped["b.weight"] == "held by aten.linear in b, which reads aten.cumsum"
 
 
 def test_errors_name_the_remedy(tmp_path: Path) -> None:

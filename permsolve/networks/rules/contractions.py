@@ -3,7 +3,7 @@
 import numpy as np
 
 from permsolve.networks.rules.call import Call, Outcome, rule
-from permsolve.networks.symmetry.combining import contract, fix, merge, reduce
+from permsolve.networks.symmetry.combining import contract, fix, merge, normalise, reduce
 from permsolve.networks.symmetry.reindexing import expand, insert, permute, reshape, squeeze
 from permsolve.networks.symmetry.structure import Structure
 from permsolve.networks.symmetry.value import Value, preserve
@@ -141,19 +141,23 @@ def transposed_convolution(call: Call) -> Outcome:
 def _convolved(call: Call, transposed: bool) -> Value:
     s = call.structure
     value, weight, bias, groups = call["input"], call["weight"], call["bias"], call["groups"]
-    maps = len(weight.shape) - 2
+    # The weight of a grouped convolution may come divided: (groups, out / groups, in / groups, k...).
+    divided = call.name[-2:-1].isdigit() and len(weight.shape) == int(call.name[-2]) + 3
+    maps = len(weight.shape) - (3 if divided else 2)
     batched = len(value.shape) == maps + 2
     if not batched:
         value = insert(value, 0)
     value = fix(s, value, range(2, maps + 2))
-    weight = fix(s, weight, range(2, maps + 2))
+    weight = fix(s, weight, range(len(weight.shape) - maps, len(weight.shape)))
     batch, channels = value.shape[:2]
-    first, second = weight.shape[:2]
+    first, second = (weight.shape[0] * weight.shape[1], weight.shape[2]) if divided else weight.shape[:2]
     outputs = second * groups if transposed else first
     # One place of the map stands for all: nothing moves along the map or along the kernel.
     x = reshape(s, _flat(value, 2), [batch, groups, channels // groups])
     if transposed:
         w = permute(reshape(s, _flat(weight, 2), [groups, first // groups, second]), [0, 2, 1])
+    elif divided:
+        w = _flat(weight, 3)
     else:
         w = reshape(s, _flat(weight, 2), [groups, first // groups, second])
     if groups == 1:
@@ -189,8 +193,6 @@ def _held(structure: Structure, value: Value, dim: int) -> Value:
 )
 def attention(call: Call) -> Outcome:
     """``softmax(q @ k.T + mask) @ v``, with queries that may share keys and values."""
-    from permsolve.networks.symmetry.combining import normalise
-
     s = call.structure
     query, key, value = call["query"], call["key"], call["value"]
     if call.arguments.get("enable_gqa"):

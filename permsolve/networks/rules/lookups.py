@@ -40,11 +40,13 @@ def embedding_bag(call: Call) -> Outcome:
 
 @rule("index_select")
 def index_select(call: Call) -> Outcome:
-    """Entries of one dimension, by number."""
-    value, index = call.values()
-    pin(call.structure, index)
+    """Entries of one dimension, by number: they move as the index does (a gather in front of a layer)."""
+    value, index = call["self"], call["index"]
     dim = wrapped(call["dim"], len(value.shape))
-    return _rows(call.structure, value, [dim], call.shape[dim : dim + 1], dim)
+    rows = _rows(call.structure, value, [dim], call.shape[dim : dim + 1], dim)
+    if not index.bundles or not value.shape:
+        return rows
+    return Value(rows.shape, (*rows.bundles, *rename(index, {0: dim}, call.shape).bundles), rows.uniform - {dim})
 
 
 @rule("index", "_unsafe_index")

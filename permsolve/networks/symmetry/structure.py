@@ -6,6 +6,8 @@ a renaming of the vertices that respects all links and marks, is a way to permut
 function of the network as it is.
 """
 
+from bisect import bisect_right
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -18,10 +20,19 @@ class Structure:
     """Vertices with labelled links and marks, collected while a graph is walked.
 
     A label belongs to the call that made it: labels of different calls never agree.
+
+    Attributes
+    ----------
+    size : int
+        Number of vertices.
+    origin : str
+        In plain words, on whose behalf links and marks are added now.
     """
 
     def __init__(self) -> None:
         self.size = 0
+        self.origin = ""
+        self._origins: list[tuple[int, str]] = []
         self._labels = 0
         self._links: list[tuple[Indices, Indices, Indices]] = []
         self._marks: list[tuple[Indices, Indices]] = []
@@ -64,6 +75,10 @@ class Structure:
         """All marks: vertices, labels; ``soft=False`` leaves the choices out."""
         return _joined(self._marks + (self._soft_marks if soft else []), 2)  # type: ignore[return-value]
 
+    def origin_of(self, label: int) -> str:
+        """On whose behalf a label was made."""
+        return self._origins[bisect_right(self._origins, label, key=itemgetter(0)) - 1][1]
+
     def _labelled(self, *attributes: NDArray[Any]) -> Indices:
         """One label per distinct row of attributes, never used before."""
         label = np.zeros(attributes[0].shape, np.int64)
@@ -73,6 +88,8 @@ class Structure:
                 label = label * (int(compact.max()) + 1) + compact
                 if len(attributes) > 2:
                     _, label = np.unique(label, return_inverse=True)
+        if not self._origins or self._origins[-1][1] != self.origin:
+            self._origins.append((self._labels, self.origin))
         label = label + self._labels
         self._labels = int(label.max()) + 1 if label.size else self._labels
         return label.astype(np.int64)

@@ -2,7 +2,6 @@
 
 import logging
 import operator
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from permsolve.networks.symmetry.combining import merge
 from permsolve.networks.symmetry.structure import Structure
 from permsolve.networks.symmetry.value import Value, pin
 from permsolve.networks.trace.export import PREFIX
+from permsolve.networks.trace.nodes import layer_of, operator_name, shape_of
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -49,6 +49,8 @@ class Walk:
         self.unknown: dict[str, int] = {}
         self.outputs: dict[int, Value] = {}
         self._values: dict[Node, Any] = {}
+        self._names: dict[Node, str] = {}
+        self._why: dict[Node, str] = {}  # what holds a tensor along which nothing moves
 
     def run(self, program: Any) -> None:
         """Follow the graph from the inputs to the outputs."""
@@ -56,22 +58,56 @@ class Walk:
             if node.op == "placeholder":
                 self._values[node] = self._placeholder(node, program.graph_signature)
             elif node.op == "call_function":
+                self.structure.origin = self._described(node)
                 self._values[node] = self._called(node)
+                self._explain(node)
             elif node.op == "output":
+                self.structure.origin = "an output of the model"
                 self._finish(node, program.graph_signature)
             else:
                 self._values[node] = _still(node)
 
     def _placeholder(self, node: Node, signature: Any) -> Value | None:
         name = signature.inputs_to_parameters.get(node.name) or signature.inputs_to_buffers.get(node.name)
-        value = self.parameter(name.removeprefix(PREFIX)) if name is not None else None
-        return value if value is not None else _still(node)
+        if name is not None:
+            self._names[node] = name.removeprefix(PREFIX)
+        value = self.parameter(self._names[node]) if name is not None else None
+        if value is not None:
+            return value
+        if node.name in signature.user_inputs:
+            self._why[node] = "the model's inputs"
+        else:
+            self._why[node] = f"the fixed tensor {self._names.get(node) or node.name!r}"
+        still: Value | None = _still(node)
+        return still
+
+    def _described(self, node: Node) -> str:
+        """An operator, the layer that it belongs to, and what of its arguments is held by something else."""
+        held = next((why for one in node.all_input_nodes if (why := self._why.get(one)) is not None), None)
+        return self._at(node) + (f", which reads {held}" if held is not None else "")
+
+    def _at(self, node: Node) -> str:
+        layer = layer_of(node)
+        return operator_name(node) + (f" in {layer}" if layer else "")
+
+    def _explain(self, node: Node) -> None:
+        """Say what holds a tensor along which nothing moves: its arguments, or the operator itself."""
+        value = self._values[node]
+        if not isinstance(value, Value) or value.bundles or len(value.shape) == 0:
+            return
+        arguments = [one for one in node.all_input_nodes if isinstance(self._values.get(one), Value)]
+        moved = any(self._values[one].bundles for one in arguments if one not in self._names)
+        known = [self._why[one] for one in arguments if one in self._why]
+        if moved or not known:
+            self._why[node] = self._at(node)
+        else:
+            self._why[node] = known[0]
 
     def _called(self, node: Node) -> Any:
         if node.target is operator.getitem:
             source, place = self._values[node.all_input_nodes[0]], node.args[1]
             return source[place] if isinstance(place, int) and isinstance(source, list | tuple) else _still(node)
-        name = _name(node)
+        name = operator_name(node)
         if name in _SILENT:
             return None
         call = self._call(node, name)
@@ -109,7 +145,7 @@ class Walk:
         used = frozenset(
             user.args[1] for user in node.users if user.target is operator.getitem and isinstance(user.args[1], int)
         )
-        return Call(self.structure, name, arguments, tuple(_shape(one) for one in results), used, self.training)
+        return Call(self.structure, name, arguments, tuple(shape_of(one) for one in results), used, self.training)
 
     def _replaced(self, argument: Any, name: str) -> Any:
         if isinstance(argument, Node):
@@ -132,7 +168,7 @@ class Walk:
             pairs = list(zip(outcome, value, strict=False))
         else:
             pairs = [(outcome, value)]
-        good = all(one is None or (isinstance(one, Value) and one.shape == _shape(stated)) for one, stated in pairs)
+        good = all(one is None or (isinstance(one, Value) and one.shape == shape_of(stated)) for one, stated in pairs)
         if not good:
             _LOGGER.warning("the rule for %s gave another shape than the graph states: pinned", node.target)
         return good
@@ -189,34 +225,15 @@ _SIZED = {
         "new_ones",
     )
 }
-# Lengths that depend on data are stood for by primes: nothing moves along them, they only must be told apart.
-_PRIMES = (10007, 10009, 10037, 10039, 10061, 10067, 10069, 10079, 10091, 10093, 10099, 10103, 10111, 10133, 10139)
 
 
 class _DataDependent(Exception):
     """An argument of an operator is a number computed from data."""
 
 
-def _name(node: Node) -> str:
-    packet = getattr(node.target, "overloadpacket", None)
-    return str(packet) if packet is not None else str(node.target)
-
-
-def _shape(value: Any) -> tuple[int, ...] | None:
-    return tuple(_length(length) for length in value.shape) if isinstance(value, torch.Tensor) else None
-
-
-def _length(length: Any) -> int:
-    if isinstance(length, int):
-        return length
-    expression = length.node.expr
-    numbers = {symbol: _PRIMES[zlib.crc32(str(symbol).encode()) % len(_PRIMES)] for symbol in expression.free_symbols}
-    return int(expression.subs(numbers))
-
-
 def _still(node: Node) -> Any:
     value = node.meta.get("val")
     if isinstance(value, list | tuple):
-        return [None if (shape := _shape(one)) is None else Value(shape) for one in value]
-    shape = _shape(value)
+        return [None if (shape := shape_of(one)) is None else Value(shape) for one in value]
+    shape = shape_of(value)
     return None if shape is None else Value(shape)

@@ -9,12 +9,14 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from permsolve.errors import InvalidOptionError, UntraceableError
-from permsolve.networks.spec import AxisGroup, AxisUse, Spec
+from permsolve.networks.spec import AxisGroup, AxisUse, Reader, Spec
+from permsolve.networks.symmetry.explaining import reasons
 from permsolve.networks.symmetry.resolve import resolve
 from permsolve.networks.symmetry.structure import Indices, Structure
 from permsolve.networks.symmetry.value import Bundle, Value, closed
 from permsolve.networks.trace.export import ExampleInputs, exported
 from permsolve.networks.trace.propagate import Walk
+from permsolve.networks.trace.readings import Reading, readings
 from permsolve.networks.trace.tensors import Tensors, named_tensors
 
 # A choice between two axes is made again when what it was based on has changed; two rounds settle all that was seen.
@@ -53,17 +55,31 @@ def trace(model: nn.Module, example_inputs: ExampleInputs, *, free_outputs: Sequ
     except UntraceableError as error:
         notes["training mode"] = f"only the evaluation mode was traced: {error}"
     free = _output_numbers(programs[0][0], free_outputs)
+    read = [readings(program) for program, _ in programs]
+    divided = _divided(tensors, read)
     pinned: set[tuple[str, int]] = set()
+    held: dict[str, str] = {}
     for _ in range(_ROUNDS):
-        attempt = _Attempt(tensors, pinned, free)
+        attempt = _Attempt(tensors, pinned, free, divided)
         for program, training in programs:
             attempt.walk(program, training)
         hard = attempt.immovable()
+        held = attempt.held() | held
         if hard <= pinned:
             break
         pinned |= hard
     notes |= attempt.notes
-    return attempt.spec(notes)
+    return attempt.spec(notes, held, _readers(tensors, read))
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """The vertices of an axis of a tensor, or of a part of it."""
+
+    name: str
+    dim: int
+    vertices: Indices
+    rows: tuple[int, int] | None = None
 
 
 @dataclass
@@ -73,9 +89,10 @@ class _Attempt:
     tensors: Tensors
     pinned: set[tuple[str, int]]
     free: frozenset[int]
+    divided: Mapping[str, int]
     structure: Structure = field(default_factory=Structure)
     notes: dict[str, str] = field(default_factory=dict)
-    _axes: list[tuple[str, int, Indices]] = field(default_factory=list)
+    _axes: list[_Axis] = field(default_factory=list)
     _shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -86,15 +103,40 @@ class _Attempt:
         }
 
     def _value(self, name: str, shape: tuple[int, ...]) -> Value:
+        self.structure.origin = f"the shape of {name}"
+        self._shapes[name] = shape
+        if name in self.divided:
+            return self._divided_value(name, shape, self.divided[name])
         bundles = []
         for axis, length in enumerate(shape):
             if length > 1 and (name, axis) not in self.pinned:
                 vertices = self.structure.fresh(length)
-                self._axes.append((name, axis, vertices))
+                self._axes.append(_Axis(name, axis, vertices))
                 self.structure.mark(vertices, np.zeros(length, np.int64))
                 bundles.append(Bundle((axis,), frozenset([axis]), vertices, np.zeros(length, np.int64)))
-        self._shapes[name] = shape
         return Value(shape, tuple(bundles))
+
+    def _divided_value(self, name: str, shape: tuple[int, ...], groups: int) -> Value:
+        """The weight of a grouped convolution as (groups, out / groups, in / groups, k...): each group on its own.
+
+        Nothing moves from group to group, nor along the kernel.
+        """
+        outputs, inputs, *kernel = shape
+        each = outputs // groups
+        bundles = []
+        for axis, length, moving in ((0, each, 1), (1, inputs, 2)):
+            if length > 1 and (name, axis) not in self.pinned:
+                vertices = self.structure.fresh(groups * length).reshape(groups, length)
+                keys = np.zeros_like(vertices)
+                self.structure.mark(vertices, np.broadcast_to(np.arange(groups)[:, None], vertices.shape))
+                bundles.append(Bundle((0, moving), frozenset([moving]), vertices, keys))
+                if axis == 0:
+                    self._axes.append(_Axis(name, 0, vertices.ravel()))
+                else:
+                    self._axes += [
+                        _Axis(name, 1, own, (number * each, (number + 1) * each)) for number, own in enumerate(vertices)
+                    ]
+        return Value((groups, each, inputs, *kernel), tuple(bundles))
 
     def walk(self, program: Any, training: bool) -> None:
         """Follow one graph."""
@@ -115,11 +157,11 @@ class _Attempt:
             if len(bundle.dims) > 1:
                 self.structure.pin(bundle.vertices)
                 continue
-            known = [own for axis_name, dim, own in self._axes if (axis_name, dim) == (name, bundle.dims[0])]
+            known = [axis.vertices for axis in self._axes if (axis.name, axis.dim) == (name, bundle.dims[0])]
             vertices = known[0] if known else self.structure.fresh(bundle.vertices.size)
             if not known:
                 self.structure.mark(vertices, np.zeros_like(vertices))
-                self._axes.append((name, bundle.dims[0], vertices))
+                self._axes.append(_Axis(name, bundle.dims[0], vertices))
             self.structure.link(bundle.vertices, vertices, bundle.keys, np.zeros_like(vertices))
             self._shapes[name] = value.shape
 
@@ -128,12 +170,25 @@ class _Attempt:
         free = np.zeros(self.structure.size, np.bool_)
         for rows in resolve(self.structure, soft=False):
             free[rows] = True
-        return {(name, axis) for name, axis, vertices in self._axes if not free[vertices].any()} | self.pinned
+        moving = {(axis.name, axis.dim) for axis in self._axes if free[axis.vertices].any()}
+        return {(axis.name, axis.dim) for axis in self._axes} - moving | self.pinned
 
-    def spec(self, notes: Mapping[str, str]) -> Spec:
+    def held(self) -> dict[str, str]:
+        """What keeps positions of input axes in order."""
+        free = np.zeros(self.structure.size, np.bool_)
+        for rows in resolve(self.structure):
+            free[rows] = True
+        held = {
+            axis.name: axis.vertices[~free[axis.vertices]]
+            for axis in self._axes
+            if axis.dim == 1 and not free[axis.vertices].all()
+        }
+        return {**self.tensors.fixed, **reasons(self.structure, held)}
+
+    def spec(self, notes: Mapping[str, str], held: Mapping[str, str], readers: Mapping[str, Reader]) -> Spec:
         """The groups, each with the axes that carry it."""
-        starts = np.array([vertices[0] for _, _, vertices in self._axes], np.int64)
-        ends = np.array([vertices[-1] for _, _, vertices in self._axes], np.int64)
+        starts = np.array([axis.vertices[0] for axis in self._axes], np.int64)
+        ends = np.array([axis.vertices[-1] for axis in self._axes], np.int64)
         order = np.argsort(starts)
         found = []
         for rows in resolve(self.structure):
@@ -142,13 +197,13 @@ class _Attempt:
             owner = order[np.maximum(np.searchsorted(starts[order], rows[0], "right") - 1, 0)]
             inside = (rows[0] >= starts[owner]) & (rows[0] <= ends[owner])
             uses = []
-            for axis in np.unique(owner[inside]):
-                name, dim, vertices = self._axes[axis]
-                positions = rows[:, inside & (owner == axis)] - vertices[0]
-                uses.append((name, dim, positions[:, np.argsort(positions[0])]))
+            for number in np.unique(owner[inside]):
+                axis = self._axes[number]
+                positions = rows[:, inside & (owner == number)] - axis.vertices[0]
+                uses.append((axis, positions[:, np.argsort(positions[0])]))
             if uses:
-                first = np.argsort(max(uses, key=lambda use: use[2].size)[2][:, 0])
-                found.append([AxisUse(name, dim, positions[first]) for name, dim, positions in uses])
+                first = np.argsort(max(uses, key=lambda use: use[1].size)[1][:, 0])
+                found.append([AxisUse(axis.name, axis.dim, positions[first], axis.rows) for axis, positions in uses])
         found.sort(
             key=lambda uses: [(list(self._shapes).index(use.name), use.axis, int(use.positions[0, 0])) for use in uses]
         )
@@ -158,7 +213,35 @@ class _Attempt:
         named = {use.name for group in groups for use in group.uses}
         shapes = {name: shape for name, shape in self._shapes.items() if name in named}
         aliases = {alias: owner for alias, owner in self.tensors.owner.items() if alias != owner and owner in named}
-        return Spec(groups, shapes, dict(notes), aliases)
+        return Spec(groups, shapes, dict(notes), aliases, dict(held), readers)
+
+
+def _divided(tensors: Tensors, read: Sequence[Mapping[str, list[Reading]]]) -> dict[str, int]:
+    """Weights that nobody but grouped convolutions read, all with the same number of groups; depthwise ones aside."""
+    found = {}
+    for name, tensor in tensors.tensors.items():
+        numbers = {one.groups if one.layer is not None else 1 for one in _of(name, tensors, read)}
+        if len(numbers) == 1 and (groups := numbers.pop()) > 1 and tensor.shape[1] > 1:
+            found[name] = groups
+    return found
+
+
+def _readers(tensors: Tensors, read: Sequence[Mapping[str, list[Reading]]]) -> dict[str, Reader]:
+    """Weights that nobody but whole layers read."""
+    found = {}
+    for name in tensors.tensors:
+        layers = {one.layer: None for one in _of(name, tensors, read)}
+        if layers and None not in layers and name not in tensors.fixed:
+            entries = sum(one.entries for one in _of(name, tensors, read[:1]))
+            found[name] = Reader(tuple(layer for layer in layers if layer is not None), entries)
+    return found
+
+
+def _of(name: str, tensors: Tensors, read: Sequence[Mapping[str, list[Reading]]]) -> list[Reading]:
+    """Readings of a tensor under all its names, in all graphs."""
+    return [
+        one for graph in read for alias, first in tensors.owner.items() if first == name for one in graph.get(alias, ())
+    ]
 
 
 def _output_numbers(program: Any, free_outputs: Sequence[int | str]) -> frozenset[int]:
