@@ -8,7 +8,7 @@ from permsolve.problem import Problem
 from permsolve.registry import get_solver
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
-from permsolve_solvers.annealing.pace import swap_seconds
+from permsolve_solvers.moves.pace import swap_seconds
 
 # What exhaustive search proves in a fraction of a second.
 TINY_COLUMNS = 16

@@ -1,4 +1,4 @@
-"""How long a swap takes, roughly: for plans made before the first one."""
+"""How long a swap of annealing takes, roughly: for plans made before the first one."""
 
 from permsolve.problem import Problem
 
