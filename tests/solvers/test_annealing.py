@@ -118,6 +118,13 @@ def test_swaps_of_equal_columns_are_never_made() -> None:
     assert result.value == result.baseline
 
 
+def test_ends_where_every_swap_loses_too_much() -> None:
+    """Without a clock, and short of the bound: all swaps lose 9, so there is no spread to set a temperature by."""
+    problem = Problem(np.array([[10.0, 10.0, 0.0, 0.0], [10.0, 0.0, 0.0, 10.0], [1.0, 0.0, 1.0, 0.0]]), "1:2")
+    result = solve(problem, "annealing", stop=MaxIterations(10), time_limit=20.0)
+    assert (result.value, result.stop_reason, result.status) == (41.0, "completed", "FEASIBLE")
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
 def test_temperatures_follow_the_scale_of_the_data(scale: float) -> None:
     """The range scales with the data, and reaches further down where columns have many scales."""

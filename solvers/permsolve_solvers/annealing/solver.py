@@ -210,15 +210,16 @@ class Annealing:
         """
         length = CYCLE if run.timed else FIRST_CYCLE
         for _ in itertools.count() if self.cycles is None else range(self.cycles):
-            begun, done = run.elapsed, 0
+            begun, done, made = run.elapsed, 0, 0
             while (share := self._share(run, begun, done / (length * columns))) < 1.0:
                 cooling = share / (1.0 - QUENCH)
                 final = cooling >= 1.0
                 events = sample(temperatures.cold / QUENCH_FACTOR if final else temperatures.at(cooling), final)
+                made += events
                 done += events or length * columns // MOST_LOOKS
                 if run.should_stop(iterations=events):
                     return
-            if run.should_stop():
+            if run.should_stop() or not made:  # no swap at any temperature: nothing will ever change
                 return
             if not run.timed:
                 length *= 2
