@@ -167,7 +167,7 @@ def kernels(rows: Sequence[Row], path: Path) -> bool:
     axes.axvline(rows[0]["limit"] / 1e9, color="firebrick", lw=1.5, label="in registers, nothing loaded")
     axes.invert_yaxis()
     axes.set(xlabel="10^9 maxima-and-additions per second, one thread", xlim=(0.0, 1.15 * rows[0]["limit"] / 1e9))
-    axes.legend(fontsize=8, loc="lower right")
+    axes.legend(fontsize=8, loc="upper right")
     _save(figure, path)
     return True
 

@@ -1,5 +1,6 @@
 """Pricing: every reduced cost, against plain numpy; the bound at every round."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 
 from permsolve.problem import Problem
+from permsolve.registry import get_solver
 from permsolve.run import Run
 from permsolve_solvers.pricing import pricers
-from permsolve_solvers.pricing.pricers import ListPricer, QuadPricer, all_groups, make_pricer
+from permsolve_solvers.pricing.pricers import ListPricer, QuadPricer, all_groups, make_pricer, priceable
 from tests.instances import KINDS, matrix
 from tests.oracle import group_value
 
@@ -86,5 +88,17 @@ def test_too_many_groups_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = Problem(np.random.default_rng(0).random((2, 16)), "4:8")
     with ThreadPoolExecutor(1) as pool:
         assert isinstance(make_pricer(problem, Run(problem), pool, 0), ListPricer)
-        monkeypatch.setattr(pricers, "_LISTED", 1000)
-        assert make_pricer(problem, Run(problem), pool, 0) is None
+    assert priceable(problem)
+    monkeypatch.setattr(pricers, "_LISTED", 1000)
+    assert not priceable(problem)
+
+
+@pytest.mark.parametrize("solver", ["column-generation", "cp-sat"])
+def test_stopped_while_listing_there_is_something(solver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listing all groups can take longer than the time there is: what searches comes before."""
+    engine = get_solver(solver)
+    monkeypatch.setattr(sys.modules[type(engine).__module__], "make_pricer", lambda *arguments: None)
+    problem = Problem(np.random.default_rng(1).random((8, 32)), "4:8")
+    run = Run(problem, time_limit=1.0)
+    engine.solve(problem, run)
+    assert run.value > problem.baseline

@@ -62,7 +62,7 @@ def permute_checkpoint(
     Raises
     ------
     InvalidOptionError
-        When the target exists, or is the source or a part of it.
+        When the target exists, or is the source or a part of it; when gathers are asked for.
     FileFormatError
         When the source cannot be read.
     VerificationError
@@ -71,6 +71,8 @@ def permute_checkpoint(
         When `transformers` is not installed.
     """
     _check_target(source, target, force)
+    if options.get("gather", "never") != "never":
+        raise InvalidOptionError("a checkpoint has no place for gathers: leave gather at 'never'")
     folder = CheckpointFolder.open(source)
     model = load_model(folder)
     wrapped = Outputs(model)

@@ -71,7 +71,7 @@ class Annealing:
         Last temperature, in units of the temperature at which three steps in ten would be accepted there.
     block : int, default 1024
         Most columns that are annealed together. Each worker needs ``4 * block**2`` bytes for the exchange matrix
-        twice that for a short while, and 32 MB to remember groups.
+        and 16 MB to remember groups, both twice where it looks at bytes first.
     cycles : int, optional
         Most annealing cycles of each worker; as many as the run allows when not given.
     """

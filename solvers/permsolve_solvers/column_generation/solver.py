@@ -17,7 +17,7 @@ from permsolve.registry import get_solver
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
 from permsolve_solvers.pricing.generation import Generation
-from permsolve_solvers.pricing.pricers import Groups, Pricer, Values, make_pricer
+from permsolve_solvers.pricing.pricers import Groups, Pricer, Values, make_pricer, priceable
 from permsolve_solvers.set_partition import best_partition
 from permsolve_solvers.set_partition.improve import improve
 
@@ -81,22 +81,20 @@ class ColumnGeneration:
         width = problem.columns + problem.padding
         if problem.row_bound <= 0.0:
             return Outcome(proven=True)
+        if not priceable(problem):
+            raise UnsupportedProblemError(
+                f"column-generation cannot price the {math.comb(width, problem.pattern.m):.2g} groups of "
+                f"{problem.rows} x {problem.columns} at {problem.pattern}"
+            )
+        if not run.warm:
+            if run.timed:
+                _anneal(problem, run, min(self.start * run.remaining, _START * (problem.columns / 64) ** 3))
+            else:
+                get_solver("annealing", cycles=1).solve(problem, run)
         exponent = int(np.frexp(problem.row_bound / problem.group_count)[1])
         with ThreadPoolExecutor(run.workers) as pool:
-            pricer = make_pricer(problem, run, pool, exponent)
+            pricer = None if run.should_stop() else make_pricer(problem, run, pool, exponent)
             if pricer is None:
-                if run.stop_reason is not None:
-                    return Outcome()
-                raise UnsupportedProblemError(
-                    f"column-generation cannot price the {math.comb(width, problem.pattern.m):.2g} groups of "
-                    f"{problem.rows} x {problem.columns} at {problem.pattern}"
-                )
-            if not run.warm:
-                if run.timed:
-                    _anneal(problem, run, min(self.start * run.remaining, _START * (problem.columns / 64) ** 3))
-                else:
-                    get_solver("annealing", cycles=1).solve(problem, run)
-            if run.should_stop():
                 return Outcome()
 
             def score(groups: Groups) -> Values:

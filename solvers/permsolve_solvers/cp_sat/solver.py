@@ -18,7 +18,7 @@ from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
 from permsolve_solvers.cp_sat.models import Groups, Model, Values, assignment_model, partition_model
 from permsolve_solvers.pricing.generation import Generation
-from permsolve_solvers.pricing.pricers import make_pricer
+from permsolve_solvers.pricing.pricers import make_pricer, priceable
 
 MODELS = ("auto", "groups", "assignment")
 # Most groups of the set-partition model, and most Boolean variables (rows x columns x groups) of the other.
@@ -94,15 +94,15 @@ class CpSat:
 
     def _partition(self, problem: Problem, run: Run, pool: ThreadPoolExecutor) -> Outcome | None:
         """The set-partition model; None when the problem has too many groups."""
-        exponent = int(np.frexp(problem.row_bound / problem.group_count)[1])
-        pricer = make_pricer(problem, run, pool, exponent)
-        if pricer is None:
-            return Outcome() if run.stop_reason is not None else None
+        if not priceable(problem):
+            return None
         if run.timed and not run.warm:
             with run.limited(min(_START_SECONDS * (problem.columns / 64) ** 3, _START * run.remaining)):
                 get_solver("local-search").solve(problem, run)
-            if run.should_stop():
-                return Outcome()
+        exponent = int(np.frexp(problem.row_bound / problem.group_count)[1])
+        pricer = None if run.should_stop() else make_pricer(problem, run, pool, exponent)
+        if pricer is None:
+            return Outcome()
 
         def score(groups: Groups) -> Values:
             return np.ldexp(problem.group_values(groups), -exponent)

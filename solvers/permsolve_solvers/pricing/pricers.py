@@ -66,16 +66,28 @@ class Pricer(Protocol):
         ...
 
 
+def priceable(problem: Problem) -> bool:
+    """Whether there is a pricer for the problem: known at once, where making it takes time."""
+    return _listable(problem) or (_is_quads(problem) and problem.columns + problem.padding < 2**15)
+
+
 def make_pricer(problem: Problem, run: Run, pool: ThreadPoolExecutor, exponent: int) -> Pricer | None:
-    """The pricer that fits the problem; None when it has too many groups to be priced, or time ran out."""
+    """The pricer that fits a problem that is :func:`priceable`; None when time ran out."""
     _compiled()
-    m = problem.pattern.m
-    width = problem.group_count * m
-    count = math.comb(width, m)
-    quads = (problem.pattern.n, m) == (2, 4)
-    if count <= (_LISTED_QUADS if quads else _LISTED) and count * problem.rows * m <= _LISTED_WORK:
+    if _listable(problem):
         return ListPricer.of(problem, run, pool, exponent)
-    return QuadPricer(problem, run, pool, exponent) if quads and width < 2**15 else None
+    return QuadPricer(problem, run, pool, exponent)
+
+
+def _is_quads(problem: Problem) -> bool:
+    return (problem.pattern.n, problem.pattern.m) == (2, 4)
+
+
+def _listable(problem: Problem) -> bool:
+    """Whether all groups fit into a list, and valuing them takes little."""
+    count = math.comb(problem.columns + problem.padding, problem.pattern.m)
+    most = _LISTED_QUADS if _is_quads(problem) else _LISTED
+    return count <= most and count * problem.rows * problem.pattern.m <= _LISTED_WORK
 
 
 @lru_cache(maxsize=1)

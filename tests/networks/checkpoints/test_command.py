@@ -14,7 +14,9 @@ pytest.importorskip("transformers")
 import transformers
 from safetensors.torch import load_file
 
+from permsolve.errors import InvalidOptionError
 from permsolve.networks import is_nm
+from permsolve.networks.checkpoints.conversion import permute_checkpoint
 from permsolve.networks.checkpoints.folder import INDEX, SINGLE
 from permsolve.networks.checkpoints.resuming import ResumingExecutor
 from tests.cli.conftest import Answer, run_command
@@ -182,3 +184,10 @@ def test_without_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     answer = run_command("permute-checkpoint", source, "--out", tmp_path / "out")
     assert answer.code == 3
     assert "permsolve[hf]" in answer.err
+
+
+def test_a_checkpoint_takes_no_gathers(tmp_path: Path) -> None:
+    source = save(llama(), tmp_path / "in")
+    with pytest.raises(InvalidOptionError, match="no place for gathers"):
+        permute_checkpoint(source, tmp_path / "out", gather="allowed")
+    assert not (tmp_path / "out").exists()
