@@ -16,6 +16,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from bench.plans import KERNELS
 from bench.report.scores import value_at
 from bench.report.statistics import NEAR, Scaling, effort, loss_ratios, time_ratios
 from bench.runner import Row
@@ -156,18 +157,34 @@ def scaling(frame: pd.DataFrame, fits: Mapping[str, Scaling], path: Path) -> boo
 
 
 def kernels(rows: Sequence[Row], path: Path) -> bool:
-    """Speed of the exchange kernel beside what one core does without loading anything."""
+    """Speed of the exchange kernels beside what one core does without loading anything."""
     if not rows:
         return False
-    figure, (axes,) = _subplots(1, 1, (7.0, 0.9 + 0.42 * len(rows)))
-    names = [f"{row['rows']} x {row['columns']}, {row['pattern']}" for row in rows]
-    speeds = [row["speed"] / 1e9 for row in rows]
-    bars = axes.barh(names, speeds, color="#4c78a8")
-    axes.bar_label(bars, [f"{100 * row['speed'] / row['limit']:.0f} %" for row in rows], padding=3, fontsize=8)
-    axes.axvline(rows[0]["limit"] / 1e9, color="firebrick", lw=1.5, label="in registers, nothing loaded")
+    names = list(dict.fromkeys(f"{row['rows']} x {row['columns']}, {row['pattern']}" for row in rows))
+    kinds = list(dict.fromkeys(row["solver"] for row in rows))
+    figure, (axes,) = _subplots(1, 1, (8.0, 1.4 + 0.3 * len(names) * len(kinds)))
+    height = 0.8 / len(kinds)
+    look = styles(kinds)
+    for place, kind in enumerate(kinds):
+        mine = [row for row in rows if row["solver"] == kind]
+        where = [names.index(f"{row['rows']} x {row['columns']}, {row['pattern']}") for row in mine]
+        colour = look[kind]["color"]
+        bars = axes.barh(
+            np.array(where) + height * (place - (len(kinds) - 1) / 2.0),
+            [row["speed"] / 1e9 for row in mine],
+            0.92 * height,
+            color=colour,
+            label=KERNELS[kind],
+        )
+        texts = [f"{row['speed'] / 1e9:.0f}: {100 * row['speed'] / row['limit']:.0f} %" for row in mine]
+        axes.bar_label(bars, texts, padding=3, fontsize=8)
+        limit = max(row["limit"] for row in mine) / 1e9
+        axes.axvline(limit, color=colour, lw=1.5, ls="--", label=f"limit in {KERNELS[kind]}")
+    axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.set(xlabel="10^9 maxima-and-additions per second, one thread", xlim=(0.0, 1.15 * rows[0]["limit"] / 1e9))
-    axes.legend(fontsize=8, loc="upper right")
+    highest = max(max(row["limit"], row["speed"]) for row in rows) / 1e9
+    axes.set(xlabel="10^9 entries per second, one thread", xlim=(0.0, 1.1 * highest))
+    _legend(figure, [axes])
     _save(figure, path)
     return True
 

@@ -12,7 +12,7 @@ from bench.best_known import load
 from bench.plans import KERNEL
 from bench.report import figures, tables
 from bench.report.document import Figure, Section, Table, to_html, to_markdown
-from bench.report.scores import EQUAL, measurements, ranking
+from bench.report.scores import lossless_study, measurements, ranking
 from bench.report.statistics import NEAR, scaling
 from bench.runner import Row, is_error, read_rows, read_runs
 from permsolve.errors import FileFormatError
@@ -28,11 +28,12 @@ def write(runs: Sequence[Path], folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     labels = ranking(frame)
     headers = [header for path in runs for header in read_runs(path)]
-    pruned = frame["instance"].str.contains("~", regex=False)
-    plain, study = frame[~pruned], frame[pruned]
+    study = lossless_study(frame)
+    plain = frame.drop(study.index)
     sections = [Section("Solver comparison", [_about(headers, frame)], 1)]
     if len(plain):
         sections += _comparison(plain, labels, folder)
+    sections += _warm(plain)
     sections += _lossless(study, labels, folder) if len(study) else []
     sections += _kernels([row for row in rows if row["kind"] == KERNEL and not is_error(row)], folder)
     failed = tables.failures(frame)
@@ -116,14 +117,20 @@ def _what(members: pd.DataFrame) -> str:
     return f"{listed}; {seeds} seed{'s' if seeds > 1 else ''} of each solver; time limit {limits} s."
 
 
-def _lossless(frame: pd.DataFrame, labels: Sequence[str], folder: Path) -> list[Section]:
-    parts = frame["instance"].str.extract(r"^(?P<stem>[^~]+)~(?P<percent>[\d.]+)(?P<pattern>.*)$")
-    lost = 1.0 - frame["value"] / frame["total"]
-    study = frame.assign(
-        stem=parts["stem"] + parts["pattern"],
-        percent=parts["percent"].astype(float),
-        lost=lost.where(lost > EQUAL, 0.0),
+def _warm(frame: pd.DataFrame) -> list[Section]:
+    table = tables.warm_starts(frame)
+    if table is None:
+        return []
+    text = (
+        "A weight that has changed a little, as in training: what the permutation found for the old weight is worth "
+        "on the new one, what a search reaches from there in its time, and what one from the given order does in its "
+        "own. Efficacy in percent, and when the warm start was level with what the cold one had in the end; medians "
+        "over seeds, `-` where most warm starts never were."
     )
+    return [Section("Warm starts", [text, table])]
+
+
+def _lossless(study: pd.DataFrame, labels: Sequence[str], folder: Path) -> list[Section]:
     shown = [label for label in labels if label in set(study["label"])]
     figures.lossless(study, shown, folder / "lossless.png")
     text = (
@@ -139,10 +146,11 @@ def _kernels(rows: Sequence[Row], folder: Path) -> list[Section]:
     if not figures.kernels(rows, folder / "kernels.png"):
         return []
     text = (
-        "The exchange matrix, on which most searches live, in one thread. The limit is what one core does on vectors "
-        "held in registers, with nothing to load."
+        "The exchange matrix, on which most searches live, in one thread: of the saliency in float32, where an entry "
+        "is a maximum and an addition, and of a coarse one in bytes, where it is an absolute difference and an "
+        "addition. The limits are what one core does on vectors held in registers and, in bytes, in its nearest cache."
     )
-    caption = "Exchange kernel, share of the machine's limit."
+    caption = "Exchange kernels: 10^9 entries per second, and the share of the machine's limit."
     return [Section("Kernels", [text, tables.kernels(rows), Figure(folder / "kernels.png", caption)])]
 
 

@@ -13,7 +13,7 @@ pytest.importorskip("pandas")
 pytest.importorskip("matplotlib")
 
 from bench.cli import app
-from bench.plans import KERNEL, Task
+from bench.plans import KERNEL, KERNELS, Task
 from bench.report import statistics
 from bench.report.scores import measurements, ranking, time_to, value_at
 from bench.report.statistics import loss_ratios, paired_difference, scaling, time_ratios
@@ -154,8 +154,16 @@ def test_report(rows: list[Row], tmp_path: Path) -> None:
         "tasks": len(rows),
         "started": "2026-01-01T00:00:00+00:00",
     }
-    kernel = base_row(Task("uniform-64x64@1", "exchange", 0.0, kind=KERNEL))
-    kernel |= {"rows": 64, "columns": 64, "pattern": "2:4", "speed": 1e10, "limit": 2e10}
+    kernels = [
+        base_row(Task("uniform-64x64@1", name, 0.0, kind=KERNEL))
+        | {"rows": 64, "columns": 64, "pattern": "2:4", "speed": speed, "limit": 2e10}
+        for name, speed in zip(KERNELS, (1e10, 1.8e10), strict=True)
+    ]
+    warm = [
+        _row("uniform-32x32@0~noise1", "auto", 60.0),
+        _row("uniform-32x32@0~noise1", "auto", 62.0, initial=58.5, time_limit=0.1, runtime=0.1)
+        | {"label": "auto, warm", "key": "other", "trace": [[0.0, 58.5, 100.0], [0.02, 62.0, 100.0]]},
+    ]
     pruned = [
         _row(f"uniform-32x32@1~{percent}", label, 100.0 if percent >= enough else 99.0)
         for label, enough in (("auto", 60), ("slow", 70))
@@ -164,7 +172,7 @@ def test_report(rows: list[Row], tmp_path: Path) -> None:
     rows[0] |= {"status": "OPTIMAL", "bound": rows[0]["value"], "unchecked": ["much"]}
     refused = error_row(Task("uniform-32x32@0", "exhaustive", 1.0), "UnsupportedProblemError", "too wide | really")
     run = tmp_path / "run.jsonl"
-    run.write_text("".join(json.dumps(row) + "\n" for row in [header, kernel, *rows, *pruned, refused]))
+    run.write_text("".join(json.dumps(row) + "\n" for row in [header, *kernels, *rows, *warm, *pruned, refused]))
     answer = CliRunner().invoke(app, ["report", str(run), "-o", str(tmp_path / "report")])
     assert answer.exit_code == 0, answer.output
     text = (tmp_path / "report" / "report.md").read_text()
@@ -174,7 +182,9 @@ def test_report(rows: list[Row], tmp_path: Path) -> None:
         "`python -m bench run paper`",
         "| uniform-32x32@0 | 50.000000 | 50.0000 | `auto` 1 s (*) |",
         "| `slow` | to its end | 2.00 | 1.00 | 1.00 | 6 |",
-        "| 64 x 64 | 2:4 | 10.0 | 20.0 | 50 % |",
+        "| 64 x 64 | 2:4 | float32 | 10.0 | 20.0 | 50 % |",
+        "| 64 x 64 | 2:4 | bytes | 18.0 | 20.0 | 90 % |",
+        "| `auto, warm` | 58.500 | 62.000 | 60.000 | 0.1 s | 1 s | 0.02 s | 0.5 s | 1 of 1 |",
         "too wide \\| really",
     ):
         assert piece in text, piece
