@@ -66,4 +66,5 @@ def _add_noise(instance: Instance, noise: float) -> NDArray[Any]:
     weight = instance.make()
     real = weight.astype(np.result_type(weight.dtype, np.float32), copy=False)
     added = np.random.default_rng(_NOISE_SEED).standard_normal(real.shape)
-    return real + (noise * real.std(dtype=np.float64) * added).astype(real.dtype)
+    noisy_weight: NDArray[Any] = real + (noise * real.std(dtype=np.float64) * added).astype(real.dtype)
+    return noisy_weight

@@ -65,8 +65,8 @@ def measurements(rows: Sequence[Row], known: Mapping[str, float] | None = None) 
         "initial",
     ):
         frame[field] = pd.to_numeric(frame.get(field), errors="coerce")
-    # What had more time is not averaged with what had less.
-    limits = frame.groupby(["instance", "label"])["time_limit"].transform("nunique")
+    # What had more time is not averaged with what had less; limits that are a share of another run's time just vary.
+    limits = frame.groupby(["instance", "label", "seed"])["time_limit"].transform("nunique")
     several = set(frame.loc[limits > 1, "instance"])
     frame["group"] = [
         group_of(name) + (f", {limit:g} s" if name in several else "")
@@ -111,8 +111,14 @@ def group_of(instance: str) -> str:
 
 
 def ranking(frame: pd.DataFrame) -> list[str]:
-    """Labels from best to worst: by the mean of the relative shortfall, a missing result counting as all lost."""
-    mean = frame.assign(lost=frame["shortfall"].fillna(1.0)).groupby("label")["lost"].mean()
+    """Labels from best to worst: by the mean of the relative shortfall, a missing result counting as all lost.
+
+    Over the instances on which all of them ran, where there are such.
+    """
+    labels = frame.groupby("instance")["label"].transform("nunique")
+    everywhere = labels == frame["label"].nunique()
+    fair = frame[everywhere] if everywhere.any() else frame
+    mean = fair.assign(lost=fair["shortfall"].fillna(1.0)).groupby("label")["lost"].mean()
     return list(mean.sort_values(kind="stable").index)
 
 

@@ -14,9 +14,9 @@ pytest.importorskip("matplotlib")
 
 from bench.cli import app
 from bench.plans import KERNEL, KERNELS, Task
-from bench.report import statistics
+from bench.report import figures, statistics
 from bench.report.scores import measurements, ranking, time_to, value_at
-from bench.report.statistics import loss_ratios, paired_difference, scaling, time_ratios
+from bench.report.statistics import loss_ratios, paired_difference, scaling, time_ratios, widely_run
 from bench.runner.row import FORMAT, RUN, Row, base_row, error_row
 
 SHAPES = ((32, 32), (64, 32), (64, 64), (128, 64), (128, 128), (256, 128))
@@ -83,6 +83,39 @@ def test_time_limits_are_not_mixed() -> None:
     made = [_row("uniform-8x8@0", "a", 50.0), _row("uniform-8x8@0", "a", 60.0, time_limit=5.0)]
     frame = measurements([*made, _row("uniform-8x16@0", "a", 50.0)])
     assert list(frame["group"]) == ["uniform-8x8, 1 s", "uniform-8x8, 5 s", "uniform-8x16"]
+    # Each seed has the time that another run took: still one group.
+    shares = [_row("uniform-8x8@0", "a", 50.0, seed=seed, time_limit=1.0 + seed / 100.0) for seed in range(3)]
+    assert set(measurements(shares)["group"]) == {"uniform-8x8"}
+
+
+def test_what_was_not_run_is_not_lost() -> None:
+    """Ranks and profiles are of instances on which every solver ran; a failure is a run, and infinitely bad."""
+    made = [
+        *(_row("uniform-8x8@0", label, value) for label, value in (("a", 50.0), ("b", 60.0))),
+        _row("uniform-8x16@0", "a", 50.0),
+        error_row(Task("uniform-8x24@0", "b", 1.0), "Overrun", "too late"),
+        _row("uniform-8x24@0", "a", 55.0),
+    ]
+    frame = measurements(made)
+    for table in (loss_ratios(frame), time_ratios(frame)):
+        assert set(table.index.get_level_values("instance")) == {"uniform-8x8@0", "uniform-8x24@0"}
+        assert table.loc[("uniform-8x24@0", 0)].to_dict() == {"a": 1.0, "b": np.inf}
+    assert ranking(frame) == ["a", "b"]
+    assert ranking(measurements(made[:3])) == ["b", "a"]
+    assert loss_ratios(measurements(made[1:3])).empty
+    assert widely_run(frame) == {"a", "b"}
+    assert widely_run(measurements([*made, _row("uniform-8x8@0", "c", 1.0)])) == {"a", "b"}
+
+
+def test_pictures_of_many_instances(tmp_path: Path) -> None:
+    """The picture of the gaps is turned rather than stretched."""
+    import matplotlib.pyplot as plt
+
+    for count, turned in ((3, False), (30, True)):
+        frame = measurements([_row(f"uniform-8x{8 * place}@0", "a", 50.0) for place in range(1, count + 1)])
+        assert figures.gaps(frame, ["a"], tmp_path / "gaps.png")
+        height, width, _ = plt.imread(tmp_path / "gaps.png").shape
+        assert (height > width) == turned
 
 
 def test_traces() -> None:
