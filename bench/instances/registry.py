@@ -49,7 +49,7 @@ def get_instance(name: str, pattern: Pattern | str | None = None, cache: Path | 
     generated = Generated.parse(stem)
     if generated is None:
         if stem not in trained_names():
-            raise unknown("instance", stem, [*trained_names(), *(f"{family}-128x64@1" for family in FAMILIES)])
+            raise unknown("instance", stem, [*(f"{family}-128x64@1" for family in FAMILIES), *trained_names()])
         return trained_instance(stem, parsed, cache)
     if generated.family not in FAMILIES:
         raise unknown("family of instances", generated.family, FAMILIES)

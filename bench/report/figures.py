@@ -132,9 +132,10 @@ def gaps(frame: pd.DataFrame, labels: Sequence[str], path: Path) -> bool:
     highest = max(1.0, float(np.nanmax(shown)) if np.isfinite(shown).any() else 1.0)
     axes.set_facecolor("#eeeeee")  # where there is no result
     image = axes.imshow(np.maximum(shown, FLOOR), cmap="YlOrRd", norm=LogNorm(FLOOR, highest), aspect="auto")
+    colours = image.to_rgba(np.ma.masked_invalid(np.maximum(shown, FLOOR)))
     for (row, column), value in np.ndenumerate(shown):
         text = "-" if np.isnan(value) else "0" if value < 0.005 else f"{value:.2f}" if value < 10.0 else f"{value:.1f}"
-        dark = not np.isnan(value) and _luminance(image.to_rgba(max(float(value), FLOOR))) < 0.5
+        dark = not np.isnan(value) and _luminance(colours[row, column]) < 0.5
         axes.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
     axes.set_xticks(range(len(table.columns)), table.columns, rotation=40, ha="right", fontsize=8)
     axes.set_yticks(range(len(table)), table.index, fontsize=8)

@@ -129,6 +129,8 @@ def test_processes(tmp_path: Path) -> None:
         (["own"], "--instance or --file"),
         (["own", "--file", "none.npy"], "none.npy"),
         (["quick", "--add-solver", "mine=nowhere"], "module:Class"),
+        (["quick", "--solver", "greeedy"], "unknown solver 'greeedy'"),
+        (["quick", "--apex", "nowhere"], "no checkout of Apex"),
     ],
 )
 def test_wrong_input_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
