@@ -182,5 +182,6 @@ def _interruptible() -> Iterator[None]:
 def _conclude(target: Path, rows: Sequence[Row], kept: int) -> None:
     failed = [row for row in rows if is_error(row)]
     console = Console(stderr=True, highlight=False)
-    console.print(f"{len(rows)} rows in {target}, {kept} of them from before; {len(failed)} say why there is no result")
-    console.print(f"python -m bench report {shlex.quote(str(target))} -o DIR", markup=False)
+    text = f"rows: {len(rows)} in {target}, {kept} of them from before; {len(failed)} say why there is no result"
+    for line in (text, f"python -m bench report {shlex.quote(str(target))} -o DIR"):
+        console.print(line, markup=False, soft_wrap=True)
