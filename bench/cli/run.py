@@ -101,6 +101,7 @@ def run(
         )
         tasks = [replace(task, target=added.get(task.solver, "")) for task in chosen.tasks(settings)]
         tasks = [task for task in tasks if not only or any(fnmatch(task.instance, glob) for glob in only)]
+        tasks = list({task.key: task for task in tasks}.values())  # what two parts of a plan ask for is made once
         if not tasks:
             raise InvalidOptionError(
                 f"nothing is left of the plan {plan}: no instance is like {' or '.join(only or [])}"

@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from bench.plans import KERNELS
 from bench.report.scores import time_to, value_at
@@ -66,8 +66,11 @@ def anytime(frame: pd.DataFrame, look: Styles, path: Path) -> bool:
             curves = [_points_at(row, times) for row in rows]
             median = np.median(np.stack(curves), axis=0)
             axes.step(times, np.maximum(median, FLOOR), where="post", lw=1.4, label=label, **style)
-        axes.set(xscale="log", yscale="log", xlim=(times[0], times[-1]))
+        # From a power of ten, so that there is one to be read; the ticks between have no room for text.
+        axes.set(xscale="log", yscale="log", xlim=(10.0 ** np.floor(np.log10(times[0]) + 1e-9), times[-1]))
         axes.set_ylim(bottom=FLOOR * 0.9)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_formatter(NullFormatter())
     figure.supxlabel("seconds of search")
     figure.supylabel("points of efficacy below the best known")
     _legend(figure, panels)

@@ -106,9 +106,9 @@ def _scaling(frame: pd.DataFrame, labels: Sequence[str], look: figures.Styles, f
     if not fits:
         return []
     text = (
-        "Fitted to the logarithms over uniform matrices at 2:4. A solver that ends by itself is timed to its end; "
-        f"one that goes on until it is stopped, to {100 * NEAR:.0f} % of what it gained in its budget, which "
-        "grows with the size in steps."
+        "Fitted to the logarithms over uniform matrices at 2:4. A solver that always ended by itself is timed "
+        f"to its end; one that was stopped, to {100 * NEAR:.0f} % of what it gained in its budget, which grows with "
+        "the size in steps."
     )
     blocks: list[str | Table | Figure] = [text, tables.exponents(fits)]
     if figures.scaling(frame, fits, look, folder / "scaling.png"):

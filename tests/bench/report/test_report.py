@@ -170,6 +170,11 @@ def test_scaling(rows: list[Row]) -> None:
     assert scaling(measurements(rows), "none") is None
     squares = [row for row in rows if row.get("rows") == row.get("columns")]
     assert scaling(measurements(squares), "slow") is None
+    # One run that was stopped: all are timed to most of the gain.
+    stopped = [row | {"stop_reason": "time"} if row["instance"].endswith("128x64@0") else row for row in rows]
+    other = scaling(measurements(stopped), "slow")
+    assert other is not None
+    assert (other.what, other.factor) == (f"to {100 * statistics.NEAR:.0f} % of its gain", pytest.approx(0.5))
     timed = scaling(measurements(rows), "auto")
     assert timed is not None
     assert timed.what == f"to {100 * statistics.NEAR:.0f} % of its gain"
