@@ -30,12 +30,12 @@ def best_known(
             better = improved(known, (row for file in run for row in read_rows(file)))
             changed = [name for name in better if better[name] != known.get(name)]
             save(better, path)
-            console.print(f"{path}: {len(changed)} of {len(better)} entries are new or better")
+            console.print(f"{path}: {len(changed)} of {len(better)} entries are new or better", soft_wrap=True)
             known = better
         else:
             for name, entry in known.items():
                 check_entry(name, entry)
-            console.print(f"{path}: all {len(known)} values are what their permutations keep")
+            console.print(f"{path}: all {len(known)} values are what their permutations keep", soft_wrap=True)
         if prove is not None:
             claimed = [name for name, entry in known.items() if entry.proven]
             open_ones = [name for name in claimed if not prove_entry(name, known[name], prove)]

@@ -21,7 +21,9 @@ def failing() -> Iterator[None]:
         _end(f"{error.name} is needed for this: pip install -e '.[bench]'", NOT_INSTALLED, error)
     except BrokenExecutor as error:
         _end(f"the executor broke ({error}): start again, finished rows are kept", FAILED, error)
-    except (PermsolveError, OSError) as error:
+    except OSError as error:
+        _end(f"{error.filename}: {error.strerror}" if error.filename else str(error), WRONG_INPUT, error)
+    except PermsolveError as error:
         _end(str(error), WRONG_INPUT, error)
 
 

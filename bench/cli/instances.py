@@ -36,7 +36,7 @@ def instances(
     file: Files = None,
     measure: Annotated[bool, typer.Option("--measure", help="Make each, too, and show what it keeps.")] = False,
 ) -> None:
-    """Show what instances there are: sets, single names such as 128x64@1+4:8 or digits~65, and your own files."""
+    """Show what instances there are: sets, names such as 128x64@1+4:8, digits~65 or digits~noise1, your own files."""
     with failing():
         found = named_instances(name or ([] if file else list(SETS)), file or [], pattern, cache)
         Console().print(_table(found, measure))

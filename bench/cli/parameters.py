@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,8 @@ import typer
 from bench.instances import Instance, file_instances, get_instance
 from bench.instances.sets import SETS, instance_set
 from bench.instances.trained import CACHE_VARIABLE
+from permsolve.errors import SolverUnavailableError
+from permsolve.registry import solver_class
 
 Cache = Annotated[
     Path | None, typer.Option(envvar=CACHE_VARIABLE, help="Folder of trained networks.", show_default=False)
@@ -42,6 +45,19 @@ def named_instances(
     for path in files:
         found += file_instances(path, pattern=pattern or "2:4")
     return found
+
+
+def check_solvers(names: Sequence[str]) -> None:
+    """Refuse names of solvers that mean nothing before anything is run; what one lacks is for its rows to say.
+
+    Raises
+    ------
+    UnknownSolverError
+        With the names that there are.
+    """
+    for name in names:
+        with suppress(SolverUnavailableError):
+            solver_class(name)
 
 
 def share_cache(cache: Path | None) -> None:

@@ -17,11 +17,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.cli.failing import INTERRUPTED, failing
-from bench.cli.parameters import Cache, Files, PatternText, named_instances, share_cache
+from bench.cli.parameters import Cache, Files, PatternText, check_solvers, named_instances, share_cache
 from bench.peers import APEX_VARIABLE, PEERS
+from bench.peers.apex import searches_of
 from bench.plans import PLANS, SOLVE, Settings, get_plan
 from bench.runner import Journal, Row, is_error, open_executor, run_tasks, unfinished
-from bench.runner.executors import KINDS
+from bench.runner.executors import DASK, KINDS
 from bench.runner.machine import machine, revision
 from bench.runner.row import FORMAT, RUN
 from permsolve.errors import InvalidOptionError
@@ -79,11 +80,14 @@ def run(
     weight and checked. What raises, crashes or overruns is a row with its error.
     """
     share_cache(cache)
-    if apex is not None:
-        os.environ[APEX_VARIABLE] = str(apex.resolve())
     with failing():
         chosen = get_plan(plan)
+        if apex is not None:
+            if not executor.startswith(DASK):  # there it is the workers that need it
+                searches_of(apex)
+            os.environ[APEX_VARIABLE] = str(apex.resolve())
         added = _added_solvers(add_solver or [], apex is not None)
+        check_solvers(solver or ())
         settings = Settings(
             named_instances(instance or [], file or [], pattern, cache),
             solver or (),
@@ -97,6 +101,7 @@ def run(
         )
         tasks = [replace(task, target=added.get(task.solver, "")) for task in chosen.tasks(settings)]
         tasks = [task for task in tasks if not only or any(fnmatch(task.instance, glob) for glob in only)]
+        tasks = list({task.key: task for task in tasks}.values())  # what two parts of a plan ask for is made once
         if not tasks:
             raise InvalidOptionError(
                 f"nothing is left of the plan {plan}: no instance is like {' or '.join(only or [])}"
@@ -178,5 +183,6 @@ def _interruptible() -> Iterator[None]:
 def _conclude(target: Path, rows: Sequence[Row], kept: int) -> None:
     failed = [row for row in rows if is_error(row)]
     console = Console(stderr=True, highlight=False)
-    console.print(f"{len(rows)} rows in {target}, {kept} of them from before; {len(failed)} say why there is no result")
-    console.print(f"python -m bench report {shlex.quote(str(target))} -o DIR", markup=False)
+    text = f"rows: {len(rows)} in {target}, {kept} of them from before; {len(failed)} say why there is no result"
+    for line in (text, f"python -m bench report {shlex.quote(str(target))} -o DIR"):
+        console.print(line, markup=False, soft_wrap=True)

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from bench.cli.failing import failing
-from bench.cli.parameters import Cache, Files, PatternText, named_instances, share_cache
+from bench.cli.parameters import Cache, Files, PatternText, check_solvers, named_instances, share_cache
 from bench.plans import Settings, get_plan
 from bench.runner import Journal, Row, is_error, open_executor, run_tasks
 
@@ -28,17 +29,19 @@ def scoreboard(
     solver: Annotated[list[str] | None, typer.Option(help="May be repeated; auto by default.")] = None,
     pattern: PatternText = None,
     cache: Cache = None,
-    time_limit: float = 10.0,
-    seeds: int = 3,
-    workers: int = 2,
+    time_limit: Annotated[float, typer.Option(min=0.01, help="Seconds for each.")] = 10.0,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each solver.")] = 3,
+    workers: Annotated[int, typer.Option(min=1, help="Threads of each solver.")] = 2,
 ) -> None:
     """Median efficacy at a tenth, a third and all of the time, of a few solvers on a few instances."""
     share_cache(cache)
-    table = Table(title=f"median efficacy in percent, {seeds} seeds, {workers} workers")
+    title = f"median efficacy in percent; seeds: {seeds}, workers: {workers}"
+    table = Table(title=title, box=SIMPLE, pad_edge=False)
     marks = (f"at {mark * time_limit:g} s" for mark in MARKS)
     for heading in ("instance", "solver", *marks, "min", "max", "gap"):
-        table.add_column(heading, justify="left" if heading in ("instance", "solver") else "right")
+        table.add_column(heading, justify="left" if heading in ("instance", "solver") else "right", no_wrap=True)
     with failing(), tempfile.TemporaryDirectory() as folder:
+        check_solvers(solver or ())
         names = instance or ([] if file else INSTANCES)
         chosen = named_instances(names, file or [], pattern, cache)
         settings = Settings(chosen, solver or ["auto"], seeds=seeds, time_limit=time_limit, workers=workers)

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bench.cli.failing import failing
+from bench.instances.errors import unknown
 from bench.instances.trained import CACHE_VARIABLE
 from bench.train.cache import Manifest
 from bench.train.catalogue import NETWORKS
@@ -39,14 +40,13 @@ def train(
 ) -> None:
     """Train networks on one CPU core, some minutes each, and keep their weights; what is there already is reused."""
     names = network or list(NETWORKS)
-    unknown = [name for name in names if name not in NETWORKS]
-    if unknown:
-        raise typer.BadParameter(f"no network {unknown[0]!r}: there are {', '.join(NETWORKS)}")
     table = Table("network", "accuracy", "loss", "trained in", "sha256")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     progress = Progress(*columns, TextColumn("{task.fields[loss]}"), console=Console(stderr=True))
     with failing(), progress:
         for name in names:
+            if name not in NETWORKS:
+                raise unknown("network", name, NETWORKS)
             known = _train(name, data, cache, again, progress)
             accuracy, loss = f"{100 * known.accuracy:.1f} %", f"{known.loss:.3f} nats"
             table.add_row(name, accuracy, loss, f"{known.seconds:.0f} s", known.sha256[:16])

@@ -3,9 +3,9 @@
 from bench.instances.errors import UnknownInstanceError
 from bench.instances.files import file_instances
 from bench.instances.instance import Instance
-from bench.instances.pruned import pruned
 from bench.instances.registry import find_instance, get_instance
 from bench.instances.sets import SETS, instance_set
+from bench.instances.variants import noisy, pruned
 
 __all__ = [
     "SETS",
@@ -15,5 +15,6 @@ __all__ = [
     "find_instance",
     "get_instance",
     "instance_set",
+    "noisy",
     "pruned",
 ]

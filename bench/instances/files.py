@@ -15,6 +15,8 @@ from permsolve.errors import FileFormatError
 from permsolve.io.weight_file import open_weights
 from permsolve.weights import matrix_shape
 
+_MARKS = str.maketrans("+~", "--")
+
 
 def file_instances(
     path: Path, tensors: Iterable[str] | None = None, pattern: Pattern | str = DEFAULT_PATTERN
@@ -50,8 +52,8 @@ def file_instances(
             raise unknown(f"tensor in {path}:", name, infos)
         if infos[name].reason is not None:
             raise FileFormatError(f"{path}: {name!r} {infos[name].shape} cannot be permuted: {infos[name].reason}")
-        # The name says which weight it is, wherever the file lies.
-        whole = name if path.suffix.lower() == ".npy" else f"{path.stem}/{name}"
+        # The name says which weight it is, wherever the file lies; marks of patterns and variants are not part of it.
+        whole = (name if path.suffix.lower() == ".npy" else f"{path.stem}/{name}").translate(_MARKS)
         rows, columns = matrix_shape(infos[name].shape)
         make = partial(_read, path, name)
         known = path.stat()

@@ -1,4 +1,4 @@
-"""Names of generated instances: ``FAMILY-ROWSxCOLUMNS@SEED``, and ``~PERCENT+N:M`` at the end of any name."""
+"""Names of generated instances: ``FAMILY-ROWSxCOLUMNS@SEED``, and ``~VARIANT+N:M`` at the end of any name."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,10 @@ DEFAULT_PATTERN = Pattern(2, 4)
 # What numpy's legacy generator takes.
 MAX_SEED = 2**32 - 1
 
-_PERCENT = re.compile(r"\d{1,2}(?:\.\d)?", re.ASCII)
+# Words of the variants, before their percentage.
+ZEROS, NOISE = "", "noise"
+
+_VARIANT = re.compile(rf"(?P<kind>{NOISE}|{ZEROS})(?P<percent>\d{{1,2}}(?:\.\d)?)", re.ASCII)
 _GENERATED = re.compile(
     r"(?:(?P<family>[a-z]\w*)-)?(?P<rows>\d{1,7})x(?P<columns>\d{1,7})(?:@(?P<seed>\d{1,10}))?", re.ASCII
 )
@@ -75,25 +78,29 @@ def split_pattern(name: str, pattern: Pattern | str | None) -> tuple[str, Patter
     return stem, own
 
 
-def split_zeros(stem: str) -> tuple[str, float | None]:
-    """The name without its ``~PERCENT``, and the share of entries to set to zero; None when it says none.
+def split_variant(stem: str) -> tuple[str, tuple[str, float] | None]:
+    """The name without its last ``~VARIANT``, and the variant: its word and its share; None when there is none.
 
     Raises
     ------
     UnknownInstanceError
-        When the percentage is no number below 100.
+        When what follows the last ``~`` is no variant.
     """
-    base, tilde, percent = stem.rpartition("~")
+    base, tilde, text = stem.rpartition("~")
     if not tilde:
         return stem, None
-    if _PERCENT.fullmatch(percent) is None:
-        raise UnknownInstanceError(f"{stem}: write the percentage of zeros as a number below 100, for example ~65")
-    return base, float(percent) / 100.0
+    match = _VARIANT.fullmatch(text)
+    if match is None:
+        raise UnknownInstanceError(
+            f"{stem}: write the percentage of zeros as a number below 100, for example ~65, and noise, in percent of "
+            "the standard deviation, as ~noise1"
+        )
+    return base, (match["kind"], float(match["percent"]) / 100.0)
 
 
-def join_zeros(stem: str, zeros: float) -> str:
-    """The name with its percentage of zeros; the inverse of :func:`split_zeros`."""
-    return f"{stem}~{round(100.0 * zeros, 1):g}"
+def join_variant(stem: str, kind: str, share: float) -> str:
+    """The name with a variant at its end; the inverse of :func:`split_variant`."""
+    return f"{stem}~{kind}{round(100.0 * share, 1):g}"
 
 
 def join_pattern(stem: str, pattern: Pattern) -> str:

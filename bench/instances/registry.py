@@ -7,9 +7,9 @@ from bench.instances.errors import unknown
 from bench.instances.families import FAMILIES
 from bench.instances.files import file_instances
 from bench.instances.instance import Instance
-from bench.instances.naming import Generated, join_pattern, split_pattern, split_zeros
-from bench.instances.pruned import pruned
+from bench.instances.naming import Generated, join_pattern, split_pattern, split_variant
 from bench.instances.trained import trained_instance, trained_names
+from bench.instances.variants import VARIANTS
 from permsolve import Pattern
 
 
@@ -20,8 +20,8 @@ def get_instance(name: str, pattern: Pattern | str | None = None, cache: Path | 
     ----------
     name : str
         ``FAMILY-ROWSxCOLUMNS@SEED`` (``uniform`` and seed 1 unless given), ``digits`` or ``NETWORK/LAYER``, each
-        with ``~PERCENT`` at the end for that share of the smallest entries set to zero, and ``+N:M`` for another
-        pattern than 2:4.
+        with ``~PERCENT`` at the end for that share of the smallest entries set to zero, ``~noisePERCENT`` for noise
+        of that share of the standard deviation, and ``+N:M`` for another pattern than 2:4.
     pattern : Pattern or str, optional
         The pattern, for a name that does not say it.
     cache : Path, optional
@@ -43,13 +43,13 @@ def get_instance(name: str, pattern: Pattern | str | None = None, cache: Path | 
     'planted-8x16@3+1:2'
     """
     stem, parsed = split_pattern(name, pattern)
-    base, zeros = split_zeros(stem)
-    if zeros is not None:
-        return pruned(get_instance(base, parsed, cache), zeros)
+    base, variant = split_variant(stem)
+    if variant is not None:
+        return _varied(get_instance(base, parsed, cache), variant)
     generated = Generated.parse(stem)
     if generated is None:
         if stem not in trained_names():
-            raise unknown("instance", stem, [*trained_names(), *(f"{family}-128x64@1" for family in FAMILIES)])
+            raise unknown("instance", stem, [*(f"{family}-128x64@1" for family in FAMILIES), *trained_names()])
         return trained_instance(stem, parsed, cache)
     if generated.family not in FAMILIES:
         raise unknown("family of instances", generated.family, FAMILIES)
@@ -79,9 +79,16 @@ def find_instance(name: str, file: Path | None = None, cache: Path | None = None
     if file is None:
         return get_instance(name, None, cache)
     stem, pattern = split_pattern(name, None)
-    base, zeros = split_zeros(stem)
-    whole = join_pattern(base, pattern)
+    base, variant = split_variant(stem)
+    if variant is not None:
+        return _varied(find_instance(join_pattern(base, pattern), file), variant)
     found = {instance.name: instance for instance in file_instances(file, pattern=pattern)}
+    whole = join_pattern(stem, pattern)
     if whole not in found:
         raise unknown(f"instance in {file}:", whole, found)
-    return found[whole] if zeros is None else pruned(found[whole], zeros)
+    return found[whole]
+
+
+def _varied(instance: Instance, variant: tuple[str, float]) -> Instance:
+    kind, share = variant
+    return VARIANTS[kind](instance, share)

@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.failing import failing
+from bench.instances.errors import unknown
 from bench.networks.accuracy import Row, measure
-from permsolve.errors import PermsolveError
 from permsolve.io.writing import atomic_write
 
 NAMES = ("cifar-conv", "char-transformer")
@@ -54,8 +55,10 @@ def main(
 ) -> None:
     """Print kept magnitude, accuracy and loss of trained networks, pruned in the given order and permuted."""
     rows = []
-    try:
+    with failing():
         for name in network or NAMES:
+            if name not in NAMES:
+                raise unknown("network", name, NAMES)
             for seed in range(seeds):
                 rows.append(
                     measure(
@@ -73,9 +76,6 @@ def main(
                 if out is not None:  # after every network: the next may take minutes
                     text = json.dumps([asdict(row) for row in rows], indent=1) + "\n"
                     atomic_write(out, lambda stream, text=text: stream.write(text.encode()))  # type: ignore[misc]
-    except (PermsolveError, OSError, LookupError) as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from error
     text = markdown(rows)
     print(text, end="")
     if table is not None:

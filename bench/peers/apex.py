@@ -108,13 +108,27 @@ def _sandbox(problem: Problem, seed: int) -> Iterator[NDArray[Any]]:
             os.chdir(before)
 
 
+def searches_of(checkout: Path) -> Path:
+    """The folder of the searches in a checkout.
+
+    Raises
+    ------
+    SolverUnavailableError
+        When it is none.
+    """
+    folder = checkout / KERNELS
+    if not folder.is_dir():
+        raise SolverUnavailableError(f"{checkout}: no checkout of Apex, it has no {KERNELS}")
+    return folder
+
+
 @lru_cache(maxsize=8)
 def _module(name: str) -> ModuleType:
     """A module of Apex's folder of searches."""
     named = os.environ.get(APEX_VARIABLE)
     if not named:
         raise SolverUnavailableError(f"Apex is not at hand: name its checkout with --apex or in {APEX_VARIABLE}")
-    folder = Path(named) / KERNELS
+    folder = searches_of(Path(named))
     if not (folder / f"{name}.py").is_file():
         raise SolverUnavailableError(f"{named}: no checkout of Apex, it has no {KERNELS / name}.py")
     if _PACKAGE not in sys.modules:

@@ -2,6 +2,18 @@
 
 from bench.plans.plan import Plan, Settings
 from bench.plans.registry import PLANS, get_plan
-from bench.plans.task import KERNEL, SOLVE, Share, Task
+from bench.plans.task import IN_BYTES, KERNEL, KERNELS, SOLVE, Found, Share, Task
 
-__all__ = ["KERNEL", "PLANS", "SOLVE", "Plan", "Settings", "Share", "Task", "get_plan"]
+__all__ = [
+    "IN_BYTES",
+    "KERNEL",
+    "KERNELS",
+    "PLANS",
+    "SOLVE",
+    "Found",
+    "Plan",
+    "Settings",
+    "Share",
+    "Task",
+    "get_plan",
+]

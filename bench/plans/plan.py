@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.instances import Instance, get_instance
-from bench.plans.task import KERNEL, Task
+from bench.plans.task import KERNEL, KERNELS, Task
 from permsolve import available_solvers
 
 # What the micro-benchmark of a plan measures.
@@ -129,6 +129,7 @@ def task_of(instance: Instance, solver: str, time_limit: float, *, seed: int = 0
 
 
 def kernel_tasks() -> Iterator[Task]:
-    """The exchange kernel at some sizes."""
+    """The exchange kernels at some sizes."""
     for shape in KERNEL_SHAPES:
-        yield Task(shape, "exchange", 0.0, kind=KERNEL)
+        for kernel in KERNELS:
+            yield Task(shape, kernel, 0.0, kind=KERNEL)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from bench.instances.errors import unknown
-from bench.plans import exact, large, lossless, own, paper, quick, real
+from bench.plans import exact, large, lossless, own, paper, quick, real, warm
 from bench.plans.plan import Plan
 
 PLANS: Mapping[str, Plan] = MappingProxyType(
@@ -17,6 +17,7 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
             Plan("large", "shapes of language models, about an hour on 2 cores", large.tasks),
             Plan("exact", "proofs of optimality, about half an hour on 2 cores", exact.tasks, verify_work=2 * 10**9),
             Plan("lossless", "the least sparsity that N:M takes without loss, about ten minutes", lossless.tasks),
+            Plan("warm", "starts from the permutation of a slightly other weight, about five minutes", warm.tasks),
             Plan("own", "the solvers on instances that you name", own.tasks),
         )
     }

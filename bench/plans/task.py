@@ -4,9 +4,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 SOLVE, KERNEL = "solve", "kernel"
+# What tasks of kind KERNEL measure, and what the saliency is held in.
+IN_BYTES = "exchange in bytes"
+KERNELS: Mapping[str, str] = MappingProxyType({"exchange": "float32", IN_BYTES: "bytes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,19 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """The permutation that another task of the plan finds: known only when it has run.
+
+    Attributes
+    ----------
+    by : str
+        Key of the other task.
+    """
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One measurement; it travels to other processes and machines as plain JSON values.
 
@@ -44,6 +61,9 @@ class Task:
         Options of the solver.
     seed, workers : int
         What it runs with.
+    initial : str or Found
+        Permutation that the solver starts from, as rows hold it (:func:`bench.runner.unpack_permutation`); empty for
+        the given order.
     label : str
         What tables call it; the solver's name when empty.
     kind : str
@@ -62,6 +82,7 @@ class Task:
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     workers: int = 1
+    initial: str | Found = ""
     label: str = ""
     kind: str = SOLVE
     file: str = ""
@@ -74,6 +95,8 @@ class Task:
         document = asdict(self)
         for irrelevant in ("label", "file", "target"):
             del document[irrelevant]
+        if not self.initial:  # a cold start has the key that it had before there were others
+            del document["initial"]
         text = json.dumps(document, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -82,6 +105,12 @@ class Task:
         """What tables call it."""
         return self.label or self.solver
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Keys of the tasks that must have run before this one."""
+        limit = (self.time_limit.of,) if isinstance(self.time_limit, Share) else ()
+        return limit + ((self.initial.by,) if isinstance(self.initial, Found) else ())
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; :meth:`from_dict` is the inverse."""
         return asdict(self)
@@ -89,5 +118,9 @@ class Task:
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "Task":
         """What :meth:`to_dict` gave."""
-        limit = document["time_limit"]
-        return cls(**{**document, "time_limit": Share(**limit) if isinstance(limit, Mapping) else limit})
+        limit, initial = document["time_limit"], document["initial"]
+        later = {
+            "time_limit": Share(**limit) if isinstance(limit, Mapping) else limit,
+            "initial": Found(**initial) if isinstance(initial, Mapping) else initial,
+        }
+        return cls(**{**document, **later})

@@ -14,6 +14,21 @@ from bench.runner import Row, is_error
 EQUAL = 1e-9
 REFUSED = "UnsupportedProblemError"
 _SEED = re.compile(r"@\d+")
+# The share of zeros in the name of an instance of the lossless study.
+_ZEROS = r"~(\d[\d.]*)(?=\+|$)"
+
+_NUMBERS = (
+    "value",
+    "efficacy",
+    "baseline",
+    "initial",
+    "row_bound",
+    "bound",
+    "runtime",
+    "gap",
+    "total",
+    "memory_peak",
+)
 
 
 def measurements(rows: Sequence[Row], known: Mapping[str, float] | None = None) -> pd.DataFrame:
@@ -37,10 +52,21 @@ def measurements(rows: Sequence[Row], known: Mapping[str, float] | None = None) 
     frame = pd.DataFrame([row for row in rows if row["kind"] == SOLVE])
     if frame.empty:
         return frame
-    for field in ("value", "efficacy", "baseline", "row_bound", "bound", "runtime", "gap", "total", "memory_peak"):
+    for field in (
+        "value",
+        "efficacy",
+        "baseline",
+        "row_bound",
+        "bound",
+        "runtime",
+        "gap",
+        "total",
+        "memory_peak",
+        "initial",
+    ):
         frame[field] = pd.to_numeric(frame.get(field), errors="coerce")
-    # What had more time is not averaged with what had less.
-    limits = frame.groupby(["instance", "label"])["time_limit"].transform("nunique")
+    # What had more time is not averaged with what had less; limits that are a share of another run's time just vary.
+    limits = frame.groupby(["instance", "label", "seed"])["time_limit"].transform("nunique")
     several = set(frame.loc[limits > 1, "instance"])
     frame["group"] = [
         group_of(name) + (f", {limit:g} s" if name in several else "")
@@ -60,14 +86,39 @@ def measurements(rows: Sequence[Row], known: Mapping[str, float] | None = None) 
     return frame
 
 
+def lossless_study(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of instances some of whose entries are set to zero, step by step.
+
+    Returns
+    -------
+    DataFrame
+        With ``stem`` (the instance without its share of zeros), ``percent`` (that share) and ``lost`` (share of the
+        magnitude that is not kept; 0 when it is rounding).
+    """
+    percent = frame["instance"].str.extract(_ZEROS, expand=False).astype(float).dropna()
+    study = frame.loc[percent.index]
+    lost = 1.0 - study["value"] / study["total"]
+    return study.assign(
+        stem=study["instance"].str.replace(_ZEROS, "", regex=True),
+        percent=percent,
+        lost=lost.where(~(lost <= EQUAL), 0.0),
+    )
+
+
 def group_of(instance: str) -> str:
     """The name of an instance without its seed: what is averaged over."""
     return _SEED.sub("", instance)
 
 
 def ranking(frame: pd.DataFrame) -> list[str]:
-    """Labels from best to worst: by the mean of the relative shortfall, a missing result counting as all lost."""
-    mean = frame.assign(lost=frame["shortfall"].fillna(1.0)).groupby("label")["lost"].mean()
+    """Labels from best to worst: by the mean of the relative shortfall, a missing result counting as all lost.
+
+    Over the instances on which all of them ran, where there are such.
+    """
+    labels = frame.groupby("instance")["label"].transform("nunique")
+    everywhere = labels == frame["label"].nunique()
+    fair = frame[everywhere] if everywhere.any() else frame
+    mean = fair.assign(lost=fair["shortfall"].fillna(1.0)).groupby("label")["lost"].mean()
     return list(mean.sort_values(kind="stable").index)
 
 

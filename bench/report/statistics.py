@@ -45,11 +45,18 @@ def paired_difference(frame: pd.DataFrame, label: str, reference: str) -> Differ
     return Difference(float(differences.mean()), float(interval.low), float(interval.high), differences.size)
 
 
+def widely_run(frame: pd.DataFrame) -> set[str]:
+    """The solvers that ran on at least half of all instances and seeds: those that can be compared on most of them."""
+    runs = frame.drop_duplicates(["instance", "seed", "label"])
+    counts = runs["label"].value_counts()
+    return set(counts.index[2 * counts >= len(runs.drop_duplicates(["instance", "seed"]))])
+
+
 def loss_ratios(frame: pd.DataFrame) -> pd.DataFrame:
     """Dolan-More ratios of quality: what is lost against the row bound, over the least that any solver lost.
 
-    One line for each instance and seed, one column for each solver; infinite where there is no result, and where
-    something was lost although the row bound can be reached.
+    One line for each instance and seed on which all solvers ran, one column for each solver; infinite where there is
+    no result, and where something was lost although the row bound can be reached.
     """
     lost = (frame["row_bound"] - frame["value"]).clip(lower=0.0)
     least = (frame["row_bound"] - frame["best"]).clip(lower=0.0)
@@ -60,7 +67,10 @@ def loss_ratios(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def time_ratios(frame: pd.DataFrame) -> pd.DataFrame:
-    """Dolan-More ratios of speed: time to :data:`NEAR` the best known value, over the fastest solver's."""
+    """Dolan-More ratios of speed: time to :data:`NEAR` the best known value, over the fastest solver's.
+
+    As of :func:`loss_ratios`, without the lines on which no solver came so near.
+    """
     times = [
         np.inf if pd.isna(row["value"]) else max(1e-3, time_to(row["trace"], _near(row)))
         for row in frame.to_dict("records")
@@ -78,7 +88,7 @@ def _pivoted(frame: pd.DataFrame, values: NDArray[np.float64]) -> pd.DataFrame:
     return (
         frame.assign(ratio=values)
         .pivot_table(index=["instance", "seed"], columns="label", values="ratio", aggfunc="min")
-        .fillna(np.inf)
+        .dropna()  # not run is not failed
     )
 
 
@@ -106,19 +116,10 @@ class Scaling:
     what: str
 
 
-def effort(row: dict[str, Any]) -> tuple[float, str]:
-    """Seconds that a solver needed: to its end, when that is before the limit; else to most of its own gain."""
-    if row["stop_reason"] in _FINISHED:
-        return float(row["runtime"]), "to its end"
-    target = row["baseline"] + NEAR * (row["value"] - row["baseline"])
-    return time_to(row["trace"], target), f"to {100 * NEAR:.0f} % of its gain"
+def efforts(frame: pd.DataFrame, label: str) -> pd.DataFrame:
+    """The runs of a solver on uniform matrices at 2:4, with ``seconds`` and ``what`` was timed.
 
-
-def scaling(frame: pd.DataFrame, label: str) -> Scaling | None:
-    """How the time of a solver grows with columns and rows; None with too few shapes to tell.
-
-    Uniform matrices at 2:4 only, the median over seeds and samples of each shape; times below a millisecond say more
-    about the clock than about the solver, and are left out.
+    To its end, when it always came there before the limit; else to most of its own gain.
     """
     mine = frame[
         (frame["label"] == label)
@@ -127,10 +128,22 @@ def scaling(frame: pd.DataFrame, label: str) -> Scaling | None:
         & (frame["pattern"] == "2:4")
         & ~frame["instance"].str.contains("~", regex=False)
     ]
+    if mine["stop_reason"].isin(_FINISHED).all():
+        return mine.assign(seconds=mine["runtime"], what="to its end")
+    aims = mine["baseline"] + NEAR * (mine["value"] - mine["baseline"])
+    reached = [time_to(trace, aim) for trace, aim in zip(mine["trace"], aims, strict=True)]
+    return mine.assign(seconds=reached, what=f"to {100 * NEAR:.0f} % of its gain")
+
+
+def scaling(frame: pd.DataFrame, label: str) -> Scaling | None:
+    """How the time of a solver grows with columns and rows; None with too few shapes to tell.
+
+    Uniform matrices at 2:4 only, the median over seeds and samples of each shape; times below a millisecond say more
+    about the clock than about the solver, and are left out.
+    """
+    mine = efforts(frame, label)
     if mine.empty:
         return None
-    measured = [effort(row) for row in mine.to_dict("records")]
-    mine = mine.assign(seconds=[seconds for seconds, _ in measured], what=[what for _, what in measured])
     table = mine.groupby(["columns", "rows"])["seconds"].median()
     table = table[table >= 1e-3]
     columns, rows = (np.array([shape[axis] for shape in table.index], np.float64) for axis in (0, 1))
@@ -147,5 +160,5 @@ def scaling(frame: pd.DataFrame, label: str) -> Scaling | None:
         float(np.exp(coefficients[0])),
         1.0 - float((residual**2).sum()) / spread if spread > 0.0 else 1.0,
         len(table),
-        mine["what"].mode().iloc[0],
+        mine["what"].iloc[0],
     )

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.plans import KERNELS
 from bench.report.document import Table
 from bench.report.scores import EQUAL, REFUSED, time_to
 from bench.report.statistics import Scaling, paired_difference
@@ -121,6 +122,41 @@ def proofs(frame: pd.DataFrame) -> Table | None:
     return Table(("instance", "optimum", "efficacy, %", "proven by, in"), rows) if rows else None
 
 
+def warm_starts(frame: pd.DataFrame) -> Table | None:
+    """Each warm start beside the cold start of the same solver on the same instance; None when there are none."""
+    solved = frame[frame["value"].notna()]
+    warm, cold = solved[solved["initial"].notna()], solved[solved["initial"].isna()]
+    pairs = warm.merge(cold, on=["instance", "solver", "seed", "workers"], suffixes=("", "_cold"))
+    if pairs.empty:
+        return None
+    aim = pairs["value_cold"] * (1.0 - EQUAL)
+    room = pairs["row_bound"] - pairs["baseline"]
+    pairs = pairs.assign(
+        old=(100.0 * (pairs["initial"] - pairs["baseline"]) / room).where(room > 0.0, 100.0),
+        after=[time_to(trace, value) for trace, value in zip(pairs["trace"], aim, strict=True)],
+        after_cold=[time_to(trace, value) for trace, value in zip(pairs["trace_cold"], aim, strict=True)],
+    )
+    rows = []
+    for (instance, label), mine in pairs.groupby(["instance", "label"], sort=False):
+        reached = int(np.isfinite(mine["after"]).sum())
+        efficacies = (number(mine[field].median(), 3) for field in ("old", "efficacy", "efficacy_cold"))
+        times = (seconds(mine[field].median()) for field in ("runtime", "runtime_cold", "after", "after_cold"))
+        rows.append([str(instance), f"`{label}`", *efficacies, *times, f"{reached} of {len(mine)}"])
+    headings = (
+        "instance",
+        "solver",
+        "old permutation",
+        "warm",
+        "cold",
+        "warm ran",
+        "cold ran",
+        "warm level after",
+        "cold there after",
+        "level",
+    )
+    return Table(headings, rows)
+
+
 def exponents(fits: Mapping[str, Scaling]) -> Table:
     """Fitted powers of columns and rows."""
     rows = [
@@ -132,18 +168,19 @@ def exponents(fits: Mapping[str, Scaling]) -> Table:
 
 
 def kernels(rows: Iterable[Row]) -> Table:
-    """Speed of the exchange kernel beside the machine's limit."""
+    """Speed of the exchange kernels beside the machine's limits."""
     cells = [
         [
             f"{row['rows']} x {row['columns']}",
             row["pattern"],
+            KERNELS[row["solver"]],
             number(row["speed"] / 1e9, 1),
             number(row["limit"] / 1e9, 1),
             f"{100.0 * row['speed'] / row['limit']:.0f} %",
         ]
         for row in rows
     ]
-    return Table(("rows x columns", "pattern", "10^9 max-adds a second", "in registers", "share"), cells)
+    return Table(("rows x columns", "pattern", "kernel", "10^9 entries a second", "limit", "share"), cells)
 
 
 def lossless(frame: pd.DataFrame, labels: Sequence[str]) -> Table:

@@ -12,8 +12,8 @@ from bench.best_known import load
 from bench.plans import KERNEL
 from bench.report import figures, tables
 from bench.report.document import Figure, Section, Table, to_html, to_markdown
-from bench.report.scores import EQUAL, measurements, ranking
-from bench.report.statistics import NEAR, scaling
+from bench.report.scores import lossless_study, measurements, ranking
+from bench.report.statistics import NEAR, scaling, widely_run
 from bench.runner import Row, is_error, read_rows, read_runs
 from permsolve.errors import FileFormatError
 from permsolve.io.writing import atomic_write
@@ -27,13 +27,15 @@ def write(runs: Sequence[Path], folder: Path) -> Path:
         raise FileFormatError(f"{', '.join(map(str, runs))}: no rows of any solver: run a plan first")
     folder.mkdir(parents=True, exist_ok=True)
     labels = ranking(frame)
+    look = figures.styles(labels)
     headers = [header for path in runs for header in read_runs(path)]
-    pruned = frame["instance"].str.contains("~", regex=False)
-    plain, study = frame[~pruned], frame[pruned]
+    study = lossless_study(frame)
+    plain = frame.drop(study.index)
     sections = [Section("Solver comparison", [_about(headers, frame)], 1)]
     if len(plain):
-        sections += _comparison(plain, labels, folder)
-    sections += _lossless(study, labels, folder) if len(study) else []
+        sections += _comparison(plain, labels, look, folder)
+    sections += _warm(plain)
+    sections += _lossless(study, labels, look, folder) if len(study) else []
     sections += _kernels([row for row in rows if row["kind"] == KERNEL and not is_error(row)], folder)
     failed = tables.failures(frame)
     if failed is not None:
@@ -60,25 +62,27 @@ def _about(headers: Sequence[Row], frame: pd.DataFrame) -> str:
     )
 
 
-def _comparison(frame: pd.DataFrame, labels: Sequence[str], folder: Path) -> list[Section]:
+def _comparison(frame: pd.DataFrame, labels: Sequence[str], look: figures.Styles, folder: Path) -> list[Section]:
     solved = frame[frame["value"].notna()]
     shown = [label for label in labels if label in set(frame["label"])]
     sections = [Section("All solvers", [tables.summary(frame, shown)])]
     if figures.gaps(frame, shown, folder / "gaps.png"):
         caption = "Median points of efficacy below the best known value; a dash where there is no result."
         sections[0] = Section("All solvers", [*sections[0].blocks, Figure(folder / "gaps.png", caption)])
-    if figures.anytime(solved, shown, folder / "anytime.png"):
+    if figures.anytime(solved, look, folder / "anytime.png"):
         caption = (
             "Anytime curves: median points of efficacy below the best known value against time; what is below "
-            f"{figures.FLOOR} is drawn at {figures.FLOOR}. The widest groups of instances."
+            f"{figures.FLOOR} is drawn at {figures.FLOOR}. The widest groups of instances.{_not_drawn(shown, look)}"
         )
         sections.append(Section("Against time", [Figure(folder / "anytime.png", caption)]))
-    if solved["label"].nunique() > 1:
-        figures.profiles(frame, shown, folder / "profiles.png")
+    compared = {label: style for label, style in look.items() if label in widely_run(frame)}
+    drawn = frame[frame["label"].isin(compared)]
+    if len(compared) > 1 and figures.profiles(drawn, compared, folder / "profiles.png"):
         caption = (
-            "Performance profiles (Dolan & Moré 2002): the share of runs on which a solver is within a factor of the "
-            f"best; left of the magnitude lost against the row bound, right of the time to {100 * NEAR:.0f} % of the "
-            "best known gain. Runs without a result count as infinitely bad."
+            "Performance profiles (Dolan & Moré 2002): the share of runs, of those made with every solver here, on "
+            "which one is within a factor of the best; left of the magnitude lost against the row bound, in percent "
+            f"beyond the least, right of the time to {100 * NEAR:.0f} % of the best known gain. Runs without a result "
+            f"count as infinitely bad.{_not_drawn(shown, compared)}"
         )
         sections.append(Section("Performance profiles", [Figure(folder / "profiles.png", caption)]))
     proven = tables.proofs(frame)
@@ -88,23 +92,37 @@ def _comparison(frame: pd.DataFrame, labels: Sequence[str], folder: Path) -> lis
             "checked as a whole, prices were sampled and the time has a (*)."
         )
         sections.append(Section("Proven optima", [text, proven]))
-    fits = {label: fit for label in shown if (fit := scaling(frame, label)) is not None}
-    if fits:
-        text = (
-            "Fitted to the logarithms over uniform matrices at 2:4. A solver that ends by itself is timed to its end; "
-            f"one that goes on until it is stopped, to {100 * NEAR:.0f} % of what it gained in its budget, which "
-            "grows with the size in steps."
-        )
-        blocks: list[str | Table | Figure] = [text, tables.exponents(fits)]
-        if figures.scaling(frame, fits, folder / "scaling.png"):
-            blocks.append(Figure(folder / "scaling.png", "Square matrices: measured, and the fit over all shapes."))
-        sections.append(Section("Scaling", blocks))
+    sections += _scaling(frame, shown, look, folder)
     sections.append(Section("Results by instance", []))
     sizes = frame.groupby("group")["columns"].max().sort_values(kind="stable")
     for group in sizes.index:
         members = frame[frame["group"] == group]
         sections.append(Section(str(group), [_what(members), tables.finals(members, shown)], 3))
     return sections
+
+
+def _scaling(frame: pd.DataFrame, labels: Sequence[str], look: figures.Styles, folder: Path) -> list[Section]:
+    fits = {label: fit for label in labels if (fit := scaling(frame, label)) is not None}
+    if not fits:
+        return []
+    text = (
+        "Fitted to the logarithms over uniform matrices at 2:4. A solver that always ended by itself is timed "
+        f"to its end; one that was stopped, to {100 * NEAR:.0f} % of what it gained in its budget, which grows with "
+        "the size in steps."
+    )
+    blocks: list[str | Table | Figure] = [text, tables.exponents(fits)]
+    if figures.scaling(frame, fits, look, folder / "scaling.png"):
+        caption = (
+            "Square matrices: measured, and the fit over all shapes, where it explains at least "
+            f"{100 * figures.LEAST_R_SQUARED:.0f} % of the variance."
+        )
+        blocks.append(Figure(folder / "scaling.png", caption))
+    return [Section("Scaling", blocks)]
+
+
+def _not_drawn(labels: Sequence[str], drawn: figures.Styles) -> str:
+    rest = [label for label in labels if label not in drawn]
+    return f" Not drawn, for clarity: {', '.join(rest)}." if rest else ""
 
 
 def _what(members: pd.DataFrame) -> str:
@@ -116,16 +134,22 @@ def _what(members: pd.DataFrame) -> str:
     return f"{listed}; {seeds} seed{'s' if seeds > 1 else ''} of each solver; time limit {limits} s."
 
 
-def _lossless(frame: pd.DataFrame, labels: Sequence[str], folder: Path) -> list[Section]:
-    parts = frame["instance"].str.extract(r"^(?P<stem>[^~]+)~(?P<percent>[\d.]+)(?P<pattern>.*)$")
-    lost = 1.0 - frame["value"] / frame["total"]
-    study = frame.assign(
-        stem=parts["stem"] + parts["pattern"],
-        percent=parts["percent"].astype(float),
-        lost=lost.where(lost > EQUAL, 0.0),
+def _warm(frame: pd.DataFrame) -> list[Section]:
+    table = tables.warm_starts(frame)
+    if table is None:
+        return []
+    text = (
+        "A weight that has changed a little, as in training: what the permutation found for the old weight is worth "
+        "on the new one, what a search reaches from there in its time, and what one from the given order does in its "
+        "own. Efficacy in percent, and when the warm start was level with what the cold one had in the end; medians "
+        "over seeds, `-` where most warm starts never were."
     )
+    return [Section("Warm starts", [text, table])]
+
+
+def _lossless(study: pd.DataFrame, labels: Sequence[str], look: figures.Styles, folder: Path) -> list[Section]:
     shown = [label for label in labels if label in set(study["label"])]
-    figures.lossless(study, shown, folder / "lossless.png")
+    figures.lossless(study, {label: look[label] for label in shown if label in look}, folder / "lossless.png")
     text = (
         "How sparse must a matrix be, its smallest entries zero, for a permutation to make it N:M without dropping a "
         "nonzero (Pool & Yu 2021, figure 4)? The least share of zeros, of those tried, at which a solver lost nothing; "
@@ -139,10 +163,11 @@ def _kernels(rows: Sequence[Row], folder: Path) -> list[Section]:
     if not figures.kernels(rows, folder / "kernels.png"):
         return []
     text = (
-        "The exchange matrix, on which most searches live, in one thread. The limit is what one core does on vectors "
-        "held in registers, with nothing to load."
+        "The exchange matrix, on which most searches live, in one thread: of the saliency in float32, where an entry "
+        "is a maximum and an addition, and of a coarse one in bytes, where it is an absolute difference and an "
+        "addition. The limits are what one core does on vectors held in registers and, in bytes, in its nearest cache."
     )
-    caption = "Exchange kernel, share of the machine's limit."
+    caption = "Exchange kernels: 10^9 entries per second, and the share of the machine's limit."
     return [Section("Kernels", [text, tables.kernels(rows), Figure(folder / "kernels.png", caption)])]
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from permsolve.errors import InvalidOptionError
 
-KINDS = "process, thread or dask://HOST:PORT"
+DASK = "dask://"
+KINDS = f"process, thread or {DASK}HOST:PORT"
 # A dask task whose worker dies is run again on another one this many times.
 RETRIES = 3
 # Seconds that a scheduler has to answer.
@@ -42,8 +43,8 @@ def open_executor(name: str, jobs: int) -> Iterator[tuple[Executor, int]]:
         pool: Executor = ThreadPoolExecutor(jobs)
     elif name == "process":
         pool = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_end_with_parent)
-    elif name.startswith("dask://"):
-        with _dask(name.removeprefix("dask://")) as (pool, threads):
+    elif name.startswith(DASK):
+        with _dask(name.removeprefix(DASK)) as (pool, threads):
             yield pool, threads
         return
     else:

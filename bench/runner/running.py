@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import replace
 
-from bench.plans import Share, Task
+from bench.plans import Found, Share, Task
 from bench.runner.journal import Journal
 from bench.runner.row import Row, error_row, is_error
 from bench.runner.supervision import measure_apart
@@ -27,7 +27,8 @@ def run_tasks(
     Parameters
     ----------
     tasks : iterable of Task
-        What is to be run. One whose time limit is a share of another's time waits for that one's row.
+        What is to be run. One whose time limit is a share of another's time, or that starts from what another finds,
+        waits for that one's row.
     journal : Journal
         Where rows go, and where the rows of earlier runs are.
     executor : Executor
@@ -43,7 +44,7 @@ def run_tasks(
     running: dict[Future[Row], Task] = {}
 
     def finish(task: Task, row: Row) -> None:
-        # The key is that of the plan's task, also when its time limit was settled only now.
+        # The key is that of the plan's task, also when what depends on other tasks was settled only now.
         journal.append({**row, "key": task.key, "label": task.name})
         on_row(row)
 
@@ -52,11 +53,10 @@ def run_tasks(
             held: list[Task] = []
             while waiting and len(running) <= jobs:
                 task = waiting.popleft()
-                share = task.time_limit if isinstance(task.time_limit, Share) else None
-                if share and any(share.of == other.key for other in (*running.values(), *waiting)):
+                if task.needs and any(other.key in task.needs for other in (*running.values(), *waiting)):
                     held.append(task)
                     continue
-                settled = _settled(task, share, journal) if share else task
+                settled = _settled(task, journal)
                 if isinstance(settled, Task):
                     running[executor.submit(measure_apart, settled.to_dict(), verify_work)] = task
                 else:
@@ -74,11 +74,17 @@ def run_tasks(
             future.cancel()
 
 
-def _settled(task: Task, share: Share, journal: Journal) -> Task | str:
-    """The task with its time limit in seconds; or why there is none."""
-    row = journal.rows.get(share.of)
-    if row is None:
-        return "the run whose time it should take was left out"
-    if is_error(row):
-        return "the run whose time it should take failed"
-    return replace(task, time_limit=round(max(share.least, share.factor * row["runtime"]), 4))
+def _settled(task: Task, journal: Journal) -> Task | str:
+    """The task with what it takes from the rows of others; or why it cannot be run."""
+    for key in task.needs:
+        row = journal.rows.get(key)
+        if row is None:
+            return "the run that it depends on was left out"
+        if is_error(row):
+            return "the run that it depends on failed"
+    limit, initial = task.time_limit, task.initial
+    if isinstance(limit, Share):
+        limit = round(max(limit.least, limit.factor * journal.rows[limit.of]["runtime"]), 4)
+    if isinstance(initial, Found):
+        initial = journal.rows[initial.by]["permutation"]
+    return replace(task, time_limit=limit, initial=initial)

@@ -13,7 +13,7 @@ from bench.instances import find_instance
 from bench.plans import Task
 from bench.runner.machine import memory_now, peak_memory, reset_peak_memory
 from bench.runner.rescoring import check_optimum, check_value, kept_magnitude
-from bench.runner.row import Row, base_row, pack_permutation, thinned
+from bench.runner.row import Row, base_row, pack_permutation, thinned, unpack_permutation
 from permsolve import Pattern, Problem, solve, verify
 from permsolve.errors import PermsolveError
 from permsolve.registry import register_solver
@@ -50,7 +50,10 @@ def solve_row(task: Task, verify_work: int, on_phase: OnPhase) -> Row:
     instance = find_instance(task.instance, Path(task.file) if task.file else None)
     weight = instance.make()
     problem = Problem.from_weight(weight, instance.pattern)
-    assert isinstance(task.time_limit, float | int)  # a share of another task's time is known by now
+    # What other tasks say is known by now.
+    assert isinstance(task.time_limit, float | int)
+    assert isinstance(task.initial, str)
+    initial = unpack_permutation(task.initial, instance.columns) if task.initial else None
     warm_up = _warm_up(task.solver, tuple(sorted(task.options)), problem.padded.dtype.char, instance.pattern)
     gc.collect()
     reset_peak_memory()
@@ -58,7 +61,13 @@ def solve_row(task: Task, verify_work: int, on_phase: OnPhase) -> Row:
     on_phase("solve")
     cpu, wall = time.process_time(), time.perf_counter()
     result = solve(
-        problem, task.solver, time_limit=task.time_limit, seed=task.seed, workers=task.workers, **task.options
+        problem,
+        task.solver,
+        time_limit=task.time_limit,
+        seed=task.seed,
+        workers=task.workers,
+        initial=initial,
+        **task.options,
     )
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = peak_memory()
@@ -77,6 +86,7 @@ def solve_row(task: Task, verify_work: int, on_phase: OnPhase) -> Row:
         "value": result.value,
         "total": problem.total,
         "baseline": result.baseline,
+        "initial": None if initial is None else problem.value(initial),
         "row_bound": result.row_bound,
         "efficacy": result.efficacy,
         "bound": result.bound,

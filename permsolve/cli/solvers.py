@@ -43,7 +43,7 @@ def solvers(
         return ExitCode.OK
     table = Table(box=box.SIMPLE)
     table.add_column("solver", no_wrap=True)
-    table.add_column("what it does", overflow="fold", min_width=30)
+    table.add_column("what it does", overflow="fold", min_width=24)
     table.add_column("capabilities", overflow="fold", max_width=16)
     table.add_column("options", overflow="fold", max_width=12)
     for row in rows:

@@ -71,7 +71,7 @@ def choose_tensor(file: WeightFile, name: str | None) -> TensorInfo:
         return eligible[0]
     if eligible:
         names = _listed([info.name for info in eligible])
-        raise FileFormatError(f"{file.path}: holds {len(eligible)} weights, name one of them: {names}")
+        raise FileFormatError(f"{file.path}: holds {len(eligible)} weights, name one of them by --tensor: {names}")
     if len(infos) == 1:
         raise FileFormatError(f"{file.path}: shape {infos[0].shape} cannot be permuted: {infos[0].reason}")
     raise FileFormatError(f"{file.path}: none of its {len(infos)} tensors can be permuted")

@@ -107,6 +107,18 @@ def _sum_of_maxima(threshold, column):
 
 
 @njit(cache=True, nogil=True)
+def _fill_batch(x, groups, members, n, start, length, top, of_group, batch):
+    """Write into ``batch[k, :length]`` the thresholds of member k, whose group's are computed once for all of them."""
+    last_group = -1
+    for k in range(members.shape[0]):
+        g = members[k, 0]
+        if g != last_group:
+            _thresholds(x, groups[g], n, start, length, top, of_group)
+            last_group = g
+        batch[k, :length] = of_group[members[k, 1], :length]
+
+
+@njit(cache=True, nogil=True)
 def exchange_fine(x, groups, members, n, columns, first, out, targets):
     """Rows of the exchange matrix of a float32 saliency; see :func:`exchange`.
 
@@ -142,19 +154,15 @@ def exchange_fine(x, groups, members, n, columns, first, out, targets):
     sums = np.empty((BATCH, width + 1), np.float32)
     for begin in range(0, count, BATCH):
         size = min(BATCH, count - begin)
+        own = members[begin : begin + size]
         held[:] = 0.0
         sums[:] = 0.0
         for start in range(0, rows, block):
             length = min(block, rows - start)
-            last_group = -1
+            _fill_batch(x, groups, own, n, start, length, top, of_group, batch)
             for k in range(size):
-                g = members[begin + k, 0]
-                position = members[begin + k, 1]
-                if g != last_group:
-                    _thresholds(x, groups[g], n, start, length, top, of_group)
-                    last_group = g
-                batch[k, :length] = of_group[position, :length]
-                held[k] += _sum_of_maxima(batch[k, :length], x[groups[g, position], start : start + length])
+                column = groups[own[k, 0], own[k, 1]]
+                held[k] += _sum_of_maxima(batch[k, :length], x[column, start : start + length])
             for j in range(0, width, 2):
                 u = x[columns[j], start : start + length]
                 v = x[columns[min(j + 1, width - 1)], start : start + length]
@@ -205,23 +213,18 @@ def exchange_coarse(x, groups, members, n, columns, first, out, targets):
     sums = np.empty((COARSE_BATCH, width + wide - 1), np.int64)
     for begin in range(0, count, COARSE_BATCH):
         size = min(COARSE_BATCH, count - begin)
+        own = members[begin : begin + size]
         column[:] = columns[0]
         for k in range(size):
-            column[k] = groups[members[begin + k, 0], members[begin + k, 1]]
+            column[k] = groups[own[k, 0], own[k, 1]]
         held[:] = 0
         sums[:] = 0
         for start in range(0, rows, block):
             length = min(block, rows - start)
-            last_group = -1
-            for k in range(size):
-                g = members[begin + k, 0]
-                if g != last_group:
-                    _thresholds(x, groups[g], n, start, length, top, of_group)
-                    last_group = g
-                batch[k, :length] = of_group[members[begin + k, 1], :length]
+            _fill_batch(x, groups, own, n, start, length, top, of_group, batch)
             for k in range(0, size, tall):
-                own = (column[k], column[k + 1], column[k + 2], column[k + 2])
-                tile = tile_of_differences(batch, k, x, own, start, length)
+                theirs = (column[k], column[k + 1], column[k + 2], column[k + 2])
+                tile = tile_of_differences(batch, k, x, theirs, start, length)
                 for a in range(tall):
                     held[k + a] += tile[a * wide + a]
             for j in range(0, width, wide):

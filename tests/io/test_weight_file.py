@@ -60,7 +60,7 @@ def test_named_tensors(tmp_path: Path, suffix: str) -> None:
     assert infos["conv/weight"].shape == (4, 8, 3, 3)
     for name in ("fc.weight", "half", "conv/weight"):
         np.testing.assert_array_equal(file.read(name), tensors[name])
-    with pytest.raises(FileFormatError, match="holds 3 weights, name one of them"):
+    with pytest.raises(FileFormatError, match="holds 3 weights, name one of them by --tensor"):
         choose_tensor(file, None)
     with pytest.raises(FileFormatError, match="needs 2 to 5 dimensions"):
         choose_tensor(file, "fc.bias")

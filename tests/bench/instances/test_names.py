@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from bench.instances import SETS, UnknownInstanceError, file_instances, get_instance, instance_set
+from bench.instances import SETS, UnknownInstanceError, file_instances, find_instance, get_instance, instance_set
 from bench.instances.sets import PATTERNS
 from bench.instances.trained import CACHE_VARIABLE
 from bench.train.cache import NotTrainedError, store
@@ -45,6 +45,20 @@ def test_short_names() -> None:
     assert get_instance("digits+1:2").name == "digits+1:2"
 
 
+def test_variants() -> None:
+    """Zeros and noise, one after the other; the name gives the same weight again, and no optimum is claimed."""
+    plain = get_instance("planted-8x16@1").make()
+    noisy = get_instance("planted-8x16@1~noise2.5+2:4")
+    assert (noisy.name, noisy.optimum, noisy.make().dtype) == ("planted-8x16@1~noise2.5", None, plain.dtype)
+    change = noisy.make() - plain
+    assert 0.5 < change.std() / (0.025 * plain.std()) < 1.5
+    np.testing.assert_array_equal(noisy.make(), get_instance(noisy.name).make())
+    both = get_instance("8x16@1~noise1~50+1:2")
+    assert both.name == "uniform-8x16@1~noise1~50+1:2"
+    assert (both.make() == 0.0).sum() == 64
+    assert ((both.make() == get_instance("8x16@1~noise1").make()) | (both.make() == 0.0)).all()
+
+
 def test_digits() -> None:
     """The embedded weight needs neither a cache nor torch."""
     instance = get_instance("digits")
@@ -66,6 +80,9 @@ def test_digits() -> None:
         ("8x8@9999999999", "at most"),
         ("128x64@1+4:2", "impossible"),
         ("128x64@1+", "write it as N:M"),
+        ("128x64@1~", "percentage of zeros"),
+        ("128x64@1~100", "percentage of zeros"),
+        ("128x64@1~noise", "as ~noise1"),
     ],
 )
 def test_unknown_names(name: str, message: str) -> None:
@@ -125,6 +142,13 @@ def test_own_files(tmp_path: Path) -> None:
     (other,) = file_instances(tmp_path / "model.safetensors")
     assert other.name == "model/a"
     np.testing.assert_array_equal(other.load().saliency, np.abs(tensors["a"]))
+    # Marks of variants in the name of a file are not taken for such.
+    np.save(tmp_path / "w~5+x.npy", np.eye(8, dtype=np.int8))
+    (odd,) = file_instances(tmp_path / "w~5+x.npy")
+    assert find_instance(odd.name, tmp_path / "w~5+x.npy").name == odd.name == "w-5-x"
+    varied = find_instance(f"{odd.name}~noise50+4:8", tmp_path / "w~5+x.npy")
+    assert (varied.name, str(varied.pattern)) == ("w-5-x~noise50+4:8", "4:8")
+    assert np.ptp(varied.make() - np.eye(8)) > 0.1
     with pytest.raises(FileFormatError, match="cannot be permuted"):
         file_instances(tmp_path / "model.safetensors", ["b"])
     with pytest.raises(UnknownInstanceError, match=r"no tensor in .*'c'"):

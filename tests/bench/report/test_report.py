@@ -13,10 +13,10 @@ pytest.importorskip("pandas")
 pytest.importorskip("matplotlib")
 
 from bench.cli import app
-from bench.plans import KERNEL, Task
-from bench.report import statistics
+from bench.plans import KERNEL, KERNELS, Task
+from bench.report import figures, statistics
 from bench.report.scores import measurements, ranking, time_to, value_at
-from bench.report.statistics import loss_ratios, paired_difference, scaling, time_ratios
+from bench.report.statistics import loss_ratios, paired_difference, scaling, time_ratios, widely_run
 from bench.runner.row import FORMAT, RUN, Row, base_row, error_row
 
 SHAPES = ((32, 32), (64, 32), (64, 64), (128, 64), (128, 128), (256, 128))
@@ -83,6 +83,39 @@ def test_time_limits_are_not_mixed() -> None:
     made = [_row("uniform-8x8@0", "a", 50.0), _row("uniform-8x8@0", "a", 60.0, time_limit=5.0)]
     frame = measurements([*made, _row("uniform-8x16@0", "a", 50.0)])
     assert list(frame["group"]) == ["uniform-8x8, 1 s", "uniform-8x8, 5 s", "uniform-8x16"]
+    # Each seed has the time that another run took: still one group.
+    shares = [_row("uniform-8x8@0", "a", 50.0, seed=seed, time_limit=1.0 + seed / 100.0) for seed in range(3)]
+    assert set(measurements(shares)["group"]) == {"uniform-8x8"}
+
+
+def test_what_was_not_run_is_not_lost() -> None:
+    """Ranks and profiles are of instances on which every solver ran; a failure is a run, and infinitely bad."""
+    made = [
+        *(_row("uniform-8x8@0", label, value) for label, value in (("a", 50.0), ("b", 60.0))),
+        _row("uniform-8x16@0", "a", 50.0),
+        error_row(Task("uniform-8x24@0", "b", 1.0), "Overrun", "too late"),
+        _row("uniform-8x24@0", "a", 55.0),
+    ]
+    frame = measurements(made)
+    for table in (loss_ratios(frame), time_ratios(frame)):
+        assert set(table.index.get_level_values("instance")) == {"uniform-8x8@0", "uniform-8x24@0"}
+        assert table.loc[("uniform-8x24@0", 0)].to_dict() == {"a": 1.0, "b": np.inf}
+    assert ranking(frame) == ["a", "b"]
+    assert ranking(measurements(made[:3])) == ["b", "a"]
+    assert loss_ratios(measurements(made[1:3])).empty
+    assert widely_run(frame) == {"a", "b"}
+    assert widely_run(measurements([*made, _row("uniform-8x8@0", "c", 1.0)])) == {"a", "b"}
+
+
+def test_pictures_of_many_instances(tmp_path: Path) -> None:
+    """The picture of the gaps is turned rather than stretched."""
+    import matplotlib.pyplot as plt
+
+    for count, turned in ((3, False), (30, True)):
+        frame = measurements([_row(f"uniform-8x{8 * place}@0", "a", 50.0) for place in range(1, count + 1)])
+        assert figures.gaps(frame, ["a"], tmp_path / "gaps.png")
+        height, width, _ = plt.imread(tmp_path / "gaps.png").shape
+        assert (height > width) == turned
 
 
 def test_traces() -> None:
@@ -137,6 +170,12 @@ def test_scaling(rows: list[Row]) -> None:
     assert scaling(measurements(rows), "none") is None
     squares = [row for row in rows if row.get("rows") == row.get("columns")]
     assert scaling(measurements(squares), "slow") is None
+    # One run that was stopped: all are timed to most of the gain.
+    stopped = [row | {"stop_reason": "time"} if row["instance"].endswith("128x64@0") else row for row in rows]
+    other = scaling(measurements(stopped), "slow")
+    assert other is not None
+    assert other.what == f"to {100 * statistics.NEAR:.0f} % of its gain"
+    assert other.factor == pytest.approx(0.5)
     timed = scaling(measurements(rows), "auto")
     assert timed is not None
     assert timed.what == f"to {100 * statistics.NEAR:.0f} % of its gain"
@@ -154,8 +193,16 @@ def test_report(rows: list[Row], tmp_path: Path) -> None:
         "tasks": len(rows),
         "started": "2026-01-01T00:00:00+00:00",
     }
-    kernel = base_row(Task("uniform-64x64@1", "exchange", 0.0, kind=KERNEL))
-    kernel |= {"rows": 64, "columns": 64, "pattern": "2:4", "speed": 1e10, "limit": 2e10}
+    kernels = [
+        base_row(Task("uniform-64x64@1", name, 0.0, kind=KERNEL))
+        | {"rows": 64, "columns": 64, "pattern": "2:4", "speed": speed, "limit": 2e10}
+        for name, speed in zip(KERNELS, (1e10, 1.8e10), strict=True)
+    ]
+    warm = [
+        _row("uniform-32x32@0~noise1", "auto", 60.0),
+        _row("uniform-32x32@0~noise1", "auto", 62.0, initial=58.5, time_limit=0.1, runtime=0.1)
+        | {"label": "auto, warm", "key": "other", "trace": [[0.0, 58.5, 100.0], [0.02, 62.0, 100.0]]},
+    ]
     pruned = [
         _row(f"uniform-32x32@1~{percent}", label, 100.0 if percent >= enough else 99.0)
         for label, enough in (("auto", 60), ("slow", 70))
@@ -164,7 +211,7 @@ def test_report(rows: list[Row], tmp_path: Path) -> None:
     rows[0] |= {"status": "OPTIMAL", "bound": rows[0]["value"], "unchecked": ["much"]}
     refused = error_row(Task("uniform-32x32@0", "exhaustive", 1.0), "UnsupportedProblemError", "too wide | really")
     run = tmp_path / "run.jsonl"
-    run.write_text("".join(json.dumps(row) + "\n" for row in [header, kernel, *rows, *pruned, refused]))
+    run.write_text("".join(json.dumps(row) + "\n" for row in [header, *kernels, *rows, *warm, *pruned, refused]))
     answer = CliRunner().invoke(app, ["report", str(run), "-o", str(tmp_path / "report")])
     assert answer.exit_code == 0, answer.output
     text = (tmp_path / "report" / "report.md").read_text()
@@ -174,7 +221,9 @@ def test_report(rows: list[Row], tmp_path: Path) -> None:
         "`python -m bench run paper`",
         "| uniform-32x32@0 | 50.000000 | 50.0000 | `auto` 1 s (*) |",
         "| `slow` | to its end | 2.00 | 1.00 | 1.00 | 6 |",
-        "| 64 x 64 | 2:4 | 10.0 | 20.0 | 50 % |",
+        "| 64 x 64 | 2:4 | float32 | 10.0 | 20.0 | 50 % |",
+        "| 64 x 64 | 2:4 | bytes | 18.0 | 20.0 | 90 % |",
+        "| `auto, warm` | 58.500 | 62.000 | 60.000 | 0.1 s | 1 s | 0.02 s | 0.5 s | 1 of 1 |",
         "too wide \\| really",
     ):
         assert piece in text, piece

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.instances import get_instance
-from bench.plans import KERNEL, Share, Task
+from bench.plans import KERNEL, KERNELS, Found, Share, Task
 from bench.runner import Journal, Row, open_executor, read_rows, run_tasks, supervision, unfinished, unpack_permutation
 from bench.runner.rescoring import kept_magnitude
 from permsolve.errors import InvalidOptionError
@@ -39,8 +39,20 @@ def test_every_task_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     shared = Task(INSTANCE, "random", Share(first.key, 0.5, 0.1), label="random, half")
     orphan = Task(INSTANCE, "random", Share(_bad("Raises").key, 0.5), label="random, of a failure")
     refused = Task("uniform-4x40@1", "exhaustive", 1.0, label="too wide")
-    kernel = Task(INSTANCE, "exchange", 0.0, kind=KERNEL)
-    tasks = [shared, good, *map(_bad, ("Raises", "Sleeps", "Crashes", "Lies")), first, orphan, refused, kernel]
+    warm = Task(INSTANCE, "identity", 1.0, initial=Found(first.key), label="identity, warm")
+    later = Task(INSTANCE, "identity", 1.0, initial=Found("left out"), label="identity, left out")
+    kernels = [Task(INSTANCE, name, 0.0, kind=KERNEL) for name in KERNELS]
+    tasks = [
+        warm,
+        later,
+        shared,
+        good,
+        *map(_bad, ("Raises", "Sleeps", "Crashes", "Lies")),
+        first,
+        orphan,
+        refused,
+        *kernels,
+    ]
     path = tmp_path / "run.jsonl"
     rows = _run(tasks, path)
 
@@ -53,7 +65,11 @@ def test_every_task_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for field in ("runtime", "wall", "cpu", "warm_up", "memory_peak", "versions", "machine", "revision", "trace"):
         assert rows["greedy"][field]
     assert rows["random random, half"]["error"] is None
-    assert rows["exchange"]["speed"] > 0.0 < rows["exchange"]["limit"]
+    assert all(rows[name]["speed"] > 0.0 < rows[name]["limit"] for name in KERNELS)
+    # The given order is not better than what it was told to start from.
+    assert rows["identity identity, warm"]["value"] == rows["identity identity, warm"]["initial"]
+    assert rows["identity identity, warm"]["initial"] == pytest.approx(rows["exhaustive"]["value"], rel=1e-12)
+    assert rows["greedy"]["initial"] is None
 
     errors = {name: row["error"] for name, row in rows.items() if row["error"] is not None}
     assert {name: error["type"] for name, error in errors.items()} == {
@@ -62,6 +78,7 @@ def test_every_task_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "test-crashes": "Died",
         "test-lies": "InvalidCertificateError",
         "random random, of a failure": "NoReference",
+        "identity identity, left out": "NoReference",
         "exhaustive too wide": "UnsupportedProblemError",
     }
     assert "last words" in errors["test-crashes"]["message"]
@@ -112,6 +129,8 @@ def test_processes(tmp_path: Path) -> None:
         (["own"], "--instance or --file"),
         (["own", "--file", "none.npy"], "none.npy"),
         (["quick", "--add-solver", "mine=nowhere"], "module:Class"),
+        (["quick", "--solver", "greeedy"], "unknown solver 'greeedy'"),
+        (["quick", "--apex", "nowhere"], "no checkout of Apex"),
     ],
 )
 def test_wrong_input_is_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
