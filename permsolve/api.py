@@ -28,9 +28,6 @@ from permsolve.solver import Solver
 from permsolve.status import Status, StopReason
 from permsolve.stopping import AnyOf, MaxIterations, StoppingCriterion
 
-# Enough for every phase of a solver to be reached on a problem of 8 groups.
-WARM_UP_ITERATIONS = 300
-
 
 def solve(
     problem: Problem,
@@ -193,7 +190,7 @@ def _warm_up(solver: type[Solver], pattern: Pattern, dtype: str) -> None:
     """Run a solver once on a tiny problem that no solver proves at once, so that its kernels are compiled."""
     saliency = np.random.default_rng(0).random((64, 8 * pattern.m)).astype(dtype)
     problem = Problem(saliency, pattern)
-    solver().solve(problem, Run(problem, stop=MaxIterations(WARM_UP_ITERATIONS)))
+    solver().solve(problem, Run(problem, stop=MaxIterations(solver.capabilities.warm_up)))
 
 
 @contextmanager

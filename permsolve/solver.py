@@ -29,6 +29,8 @@ class Capabilities:
     compiled : bool
         Uses jitted kernels: the core runs it on a tiny problem before the clock starts, so that no time limit
         pays for compiling them or for loading them from the cache.
+    warm_up : int
+        Iterations of that run: enough to reach every phase on a problem of 8 groups.
     needs : tuple of str
         Distributions it needs beyond the core install.
     """
@@ -40,6 +42,7 @@ class Capabilities:
     parallel: bool = False
     patterns: str = "all"
     compiled: bool = False
+    warm_up: int = 300
     needs: tuple[str, ...] = ()
 
 

@@ -14,7 +14,9 @@ import pytest
 from permsolve.api import default_time_limit, solve
 from permsolve.errors import InvalidOptionError, InvalidProblemError, InvalidSolutionError, PermsolveError
 from permsolve.observers import Incumbent
+from permsolve.pattern import Pattern
 from permsolve.problem import Problem
+from permsolve.registry import get_solver
 from permsolve.result import Result
 from permsolve.status import Status, StopReason
 from permsolve.stopping import Gap, MaxIterations, MaxRuntime, NoImprovement, Target
@@ -259,3 +261,13 @@ def test_solving_gives_the_same_answer_in_another_process() -> None:
 def path_env() -> dict[str, str]:
     """An environment in which a new interpreter finds the packages, installed or not."""
     return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+@pytest.mark.parametrize("solver", ["auto", "column-generation"])
+@pytest.mark.parametrize("pattern", ["2:4", "1:3", "2:3"])
+def test_the_warm_up_reaches_the_proof(solver: str, pattern: str) -> None:
+    """So that no time limit pays for compiling the kernels of its last phase."""
+    saliency = np.random.default_rng(0).random((64, 8 * Pattern.parse(pattern).m))
+    iterations = get_solver(solver).capabilities.warm_up
+    result = solve(Problem(saliency, pattern), solver, stop=MaxIterations(iterations), workers=1)
+    assert result.stop_reason is StopReason.PROVEN

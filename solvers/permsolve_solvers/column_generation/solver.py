@@ -62,6 +62,7 @@ class ColumnGeneration:
         warm_start=True,
         parallel=True,
         compiled=True,
+        warm_up=30_000,  # annealing comes first
         needs=("highspy",),
     )
 

@@ -54,6 +54,7 @@ class Auto:
         warm_start=True,
         parallel=True,
         compiled=True,
+        warm_up=30_000,  # annealing comes first
     )
 
     def solve(self, problem: Problem, run: Run, /) -> Outcome:
