@@ -52,9 +52,12 @@ def test_both_pricers_against_plain_numpy(kind: str, columns: int, scale: float)
         listed = ListPricer.of(problem, run, pool, exponent)
         assert listed is not None
         for pricer in (listed, QuadPricer(problem, run, pool, exponent)):
-            priced = pricer.price(duals, 1.0)
+            priced = pricer.price(duals, 1.0, np.full(duals.shape, -np.inf))
             assert priced is not None
-            assert reduced.max() - 1e-12 <= priced.largest <= reduced.max() + 2.0 * pricer.error + 1e-12
+            assert priced.complete
+            most = np.array([reduced[[j in group for group in groups]].max() for j in range(duals.size)])
+            assert (priced.most >= most - 1e-12).all()
+            assert (priced.most <= most + 2.0 * pricer.error + 1e-12).all()
             known = dict(zip(groups, reduced, strict=True))
             for group, said in zip(priced.groups.tolist(), priced.reduced, strict=True):
                 assert abs(known[tuple(group)] - said) <= pricer.error + 1e-12
@@ -62,6 +65,10 @@ def test_both_pricers_against_plain_numpy(kind: str, columns: int, scale: float)
             for group in priced.groups.tolist():
                 pair = (group[0], group[1])
                 assert known[tuple(group)] >= best[pair] - 2.0 * pricer.error - 1e-12
+            # What is known already need not be found again, and is never made less.
+            again = pricer.price(duals, 1.0, most)
+            assert again is not None
+            assert np.allclose(again.most, most, rtol=0.0, atol=2.0 * pricer.error + 1e-12)
             above = pricer.above(duals, cut, 100_000)
             assert above is not None
             found = set(map(tuple, above.tolist()))
@@ -76,9 +83,9 @@ def test_parts_of_the_pairs_come_up_in_turn() -> None:
         pricer = QuadPricer(problem, Run(problem), pool, 0)
         seen: set[tuple[int, int]] = set()
         for _ in range(5):
-            priced = pricer.price(np.zeros(12), 0.25)
+            priced = pricer.price(np.zeros(12), 0.25, np.full(12, -np.inf))
             assert priced is not None
-            assert priced.largest == np.inf
+            assert not priced.complete
             seen |= {(group[0], group[1]) for group in priced.groups.tolist()}
         assert seen == set(combinations(range(10), 2))
 

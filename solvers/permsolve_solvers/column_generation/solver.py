@@ -16,7 +16,7 @@ from permsolve.problem import Problem
 from permsolve.registry import get_solver
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
-from permsolve_solvers.pricing.generation import Generation
+from permsolve_solvers.pricing.generation import Generation, first_prices
 from permsolve_solvers.pricing.pricers import Groups, Pricer, Values, make_pricer, priceable
 from permsolve_solvers.set_partition import best_partition
 from permsolve_solvers.set_partition.improve import improve
@@ -102,7 +102,7 @@ class ColumnGeneration:
 
             generation = Generation(run, pricer, width, exponent, score)
             generation.start(np.sort(to_groups(run.permutation, problem.pattern), axis=1))
-            if not generation.solve() or not self.branch:
+            if not generation.solve(first_prices(problem, run.value, exponent)) or not self.branch:
                 return Outcome()
             return _finish(problem, run, generation, pricer)
 

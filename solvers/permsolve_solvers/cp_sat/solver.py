@@ -17,7 +17,7 @@ from permsolve.registry import get_solver
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
 from permsolve_solvers.cp_sat.models import Groups, Model, Values, assignment_model, partition_model
-from permsolve_solvers.pricing.generation import Generation
+from permsolve_solvers.pricing.generation import Generation, first_prices
 from permsolve_solvers.pricing.pricers import make_pricer, priceable
 
 MODELS = ("auto", "groups", "assignment")
@@ -111,7 +111,7 @@ class CpSat:
         known = np.sort(to_groups(run.permutation, problem.pattern), axis=1)
         generation = Generation(run, pricer, width, exponent, score)
         generation.start(known)
-        if not generation.solve():
+        if not generation.solve(first_prices(problem, run.value, exponent)):
             return Outcome()
         value = float(np.ldexp(run.value, -exponent))
         left = pricer.above(generation.duals, value - generation.bound, _GROUPS)

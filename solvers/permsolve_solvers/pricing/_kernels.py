@@ -5,7 +5,9 @@ from numba import njit
 
 from permsolve.kernels.absolute_differences import screened_differences
 
-_NEVER = 1 << 60
+_NEVER = 1 << 62
+# Levels that a column may add, more or less: limits below twice that or above half of it rule out nothing.
+_MOST = 2.0**58
 _REASSOCIATE = {"reassoc", "nsz", "nnan", "ninf"}  # saliencies are finite: sums may be vectorised
 
 
@@ -75,8 +77,8 @@ def list_above(groups, values, duals, threshold, out):
 
 @njit(cache=True, nogil=True)
 def _levels(worth, level):
-    """Whole levels that ``worth`` is worth, rounded down."""
-    return np.int64(max(-1e18, min(1e18, np.floor(worth / level))))
+    """Less than the levels that ``worth`` is worth, by more than the rounding of what it is compared with."""
+    return np.int64(max(-2.0 * _MOST, min(0.5 * _MOST, np.floor(worth / level) - 1.0)))
 
 
 @njit(cache=True, nogil=True)
@@ -154,7 +156,7 @@ def price_quads(x, coarse, unit, lost, padding, pairs, duals, threshold, worthle
         total = np.int64(0)
         for r in range(length):
             total += np.int64(coarse[d, r])
-        addends[d] = total + np.int64(np.ceil((lost[d] - duals[d]) / half))
+        addends[d] = total + np.int64(max(-_MOST, min(_MOST, np.ceil((lost[d] - duals[d]) / half))))
     hi = np.empty(length, np.uint8)
     lo = np.empty(length, np.uint8)
     median = np.empty((3, length), np.uint8)
@@ -212,7 +214,7 @@ def price_quads(x, coarse, unit, lost, padding, pairs, duals, threshold, worthle
                     mask &= mask - 1
                     c = begin + number // 4
                     d = start + number % 4
-                    if c >= last or d <= c:
+                    if d <= c or d >= columns:
                         continue
                     held = 0
                     for column_number in (a, b, c, d):

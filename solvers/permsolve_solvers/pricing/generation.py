@@ -7,6 +7,7 @@ from time import perf_counter
 import numpy as np
 
 from permsolve.certificate import Certificate, Node
+from permsolve.problem import Problem
 from permsolve.run import Run
 from permsolve_solvers.pricing.pricers import Groups, Priced, Pricer, Values
 from permsolve_solvers.set_partition.lp import LpSolution, PartitionLp
@@ -17,17 +18,31 @@ _PER_ROUND = 8
 # Programme and bound have met when they agree to this share.
 _MET = 1e-9
 _PRICED_OUT = 1e-9
-# Elementary steps that a round looks at where a whole pass takes more, as long as that finds enough.
+# A round looks at so many elementary steps' worth of groups, or at this share of all, as long as that finds enough.
 _QUICK = 3 * 10**9
+_PART = 0.02
+# Rounds that raise and lower prices by what they find before there is a linear programme.
+_STEPS = 5
 # Where the next prices are, on the way from the programme's to the best ones so far (Pessoa et al. 2018), until
 # programme and bound are this close.
 _SMOOTHING = 0.5
 _CLOSE = 1e-4
-_DESCENTS = 5
-# A whole pass may take so many times what the last rounds suggest.
+# All groups may take so many times what the last rounds suggest; so many more rounds there must be time for before.
 _SLACK = 1.2
+_ROUNDS = 2.0
 # More than a float64 sum of a few numbers loses, as a share of them.
 _ROUNDING = 1e-15
+
+
+def first_prices(problem: Problem, value: float, exponent: int) -> Values:
+    """Prices to begin with, in units of ``2**exponent``, padding columns included; they add up to ``value``.
+
+    A column is dearer than the mean by N/M of what it weighs more: what it brings to a group where that share of its
+    entries is kept.
+    """
+    weights = np.ldexp(problem.padded.sum(axis=1, dtype=np.float64), -exponent)
+    prices: Values = problem.pattern.n / problem.pattern.m * (weights - weights.mean())
+    return prices + float(np.ldexp(value, -exponent)) / weights.size
 
 
 @dataclass(eq=False)
@@ -85,56 +100,60 @@ class Generation:
     def solve(self, prices: Values) -> bool:
         """Generate groups until the bound meets the programme; False when the run stopped before.
 
+        A round looks at part of the groups where there are many, and at all of them when that has found little, has
+        taken as long, or when the time calls for it: only then there is a bound.
+
         Parameters
         ----------
         prices : ndarray of float64, shape (C,)
             The first prices.
         """
-        partial = min(1.0, _QUICK / self.pricer.cost)
+        partial = min(1.0, max(_PART, _QUICK / self.pricer.cost))
         share = partial
-        looked = 0.0  # at part of the groups, since all were looked at
-        begun = since = perf_counter()
-        descents = _DESCENTS
+        looked = 0.0  # shares of the groups, since all were looked at
+        steps = _STEPS
+        whole_seconds = np.inf
         while not self.run.should_stop(iterations=1):
-            started = perf_counter()
+            begun = perf_counter()
             priced = self.pricer.price(prices, share, self._known(prices))
             if priced is None:
                 return False
-            whole_seconds = _SLACK * (perf_counter() - started) / share
+            seconds = perf_counter() - begun
+            whole_seconds = _SLACK * seconds if priced.complete else min(whole_seconds, _SLACK * seconds / share)
             groups, values = self._candidates(priced)
             self._take(prices, priced, groups, values)
-            if self._gap() <= _MET:
-                return True
             added = self._add(groups, values)
-            exact = self.solution is not None and prices is self.solution.duals
-            if not added and share >= 1.0 and exact:
+            if self._gap() <= _MET or (priced.complete and not added and self._exact(prices)):
                 return True
-            if self.solution is None and descents:
-                descents -= 1
+            few = added < self.columns // 2
+            in_time = not priced.complete
+            if self.solution is None and steps:
+                steps -= 1
                 prices = self._centre
+                few = False
             elif added:
-                solution = self._lp.solve(self.run.remaining)
-                if solution is None:
+                left = self.run.remaining - (whole_seconds if in_time else 0.0)
+                solution = self._lp.solve(max(left, 0.0))
+                if solution is None and not in_time:
                     return False
-                self.solution = solution
+                self.solution = solution or self.solution
+                few |= solution is None
                 prices = self._between(_SMOOTHING)
             else:
-                prices = self._between(0.0 if share >= 1.0 else _SMOOTHING)
-            now = perf_counter()
-            looked = 0.0 if share >= 1.0 else looked + share
-            since = now if share >= 1.0 else since
-            if share < 1.0 and (
-                added < self.columns // 2
-                or looked >= 1.0
-                or (self.run.timed and (now - since >= whole_seconds or self.run.remaining < whole_seconds + 2.0 * (now - started)))
-            ):
-                share = 1.0
+                prices = self._between(0.0 if priced.complete else _SMOOTHING)
+            looked = 0.0 if priced.complete else looked + share
+            if self.run.timed:
+                few |= self.run.remaining < whole_seconds + _ROUNDS * (perf_counter() - begun)
+            share = 1.0 if few or looked >= 1.0 else partial
+            if share >= 1.0 and not priced.complete:
                 prices = self._centre
-            else:
-                share = partial if added >= self.columns // 2 else 1.0
-            if self.run.timed and self.run.remaining < whole_seconds * share:
+            if self.run.timed and share >= 1.0 and self.run.remaining < whole_seconds:
                 return False
         return False
+
+    def _exact(self, prices: Values) -> bool:
+        """Whether these are the prices of the programme."""
+        return self.solution is not None and prices is self.solution.duals
 
     def _gap(self) -> float:
         """By which share of it the bound exceeds the programme."""
@@ -144,7 +163,8 @@ class Generation:
 
     def _between(self, smoothing: float) -> Values:
         """The next prices: those of the programme, or between them and the best so far."""
-        assert self.solution is not None
+        if self.solution is None:
+            return self._centre
         if smoothing == 0.0 or self._gap() <= _CLOSE:
             return self.solution.duals
         return smoothing * self._centre + (1.0 - smoothing) * self.solution.duals

@@ -27,6 +27,7 @@ _LISTED_WORK = 6 * 10**10
 _SLICE = 2 * 10**8
 # Room for listed groups, per slice.
 _ROOM = 500_000
+_ROUNDING = 2.0**-52
 _UNIT = 2.0**-24  # half the spacing of float32 numbers near 1
 
 
@@ -136,13 +137,13 @@ def all_groups(columns: int, m: int, padding: int) -> NDArray[np.int16]:
 
 @dataclass(eq=False)
 class ListPricer:
-    """All groups in a list with their values in float64: no rounding to speak of."""
+    """All groups in a list with their values in float64."""
 
     groups: NDArray[np.int16]
     values: Values
     columns: int
     cost: float
-    error: float = 0.0
+    error: float
 
     @classmethod
     def of(cls, problem: Problem, run: Run, pool: ThreadPoolExecutor, exponent: int) -> "ListPricer | None":
@@ -160,7 +161,10 @@ class ListPricer:
             if run.should_stop():
                 return None
             list(pool.map(fill, range(begin, min(begin + step * run.workers, groups.shape[0]), step)))
-        return cls(groups, np.ldexp(values, -exponent), width, float(groups.size))
+        scaled = np.ldexp(values, -exponent)
+        # More than sums over the rows lose in float64.
+        error = float(scaled.max(initial=0.0)) * problem.rows * _ROUNDING
+        return cls(groups, scaled, width, float(groups.size), error)
 
     def price(self, duals: Values, share: float, known: Values) -> Priced | None:
         """See :class:`Pricer`; always looks at all."""
