@@ -7,10 +7,13 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from permsolve import solve, verify
 from permsolve.problem import Problem
 from permsolve.registry import get_solver
 from permsolve.run import Run
-from permsolve_solvers.pricing import pricers
+from permsolve.status import Status
+from permsolve.stopping import MaxIterations
+from permsolve_solvers.pricing import generation, pricers
 from permsolve_solvers.pricing.pricers import ListPricer, QuadPricer, all_groups, make_pricer, priceable
 from tests.instances import KINDS, matrix
 from tests.oracle import group_value
@@ -109,3 +112,34 @@ def test_stopped_while_listing_there_is_something(solver: str, monkeypatch: pyte
     run = Run(problem, time_limit=1.0)
     engine.solve(problem, run)
     assert run.value > problem.baseline
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30, "mixed"])
+def test_bounds_without_a_list_of_groups_hold(
+    kind: str, scale: float | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes that rule groups out, parts of the groups by turns, smoothed prices: never below the optimum, and proven.
+
+    Mixed: rows and columns whose sizes differ by 1e25, short last groups, columns of zeros.
+    """
+    monkeypatch.setattr(pricers, "_LISTED_QUADS", 0)
+    monkeypatch.setattr(generation, "_QUICK", 1)
+    monkeypatch.setattr(generation, "_PART", 0.3)
+    rng = np.random.default_rng(5)
+    for columns, rows in ((5, 1), (9, 40), (12, 7), (15, 33)):
+        saliency = matrix(kind, rows, columns, rng)
+        if scale == "mixed":
+            saliency = saliency * 10.0 ** rng.integers(-12, 13, columns) * 10.0 ** rng.integers(-12, 13, (rows, 1))
+            saliency[:, rng.integers(columns)] = 0.0
+        else:
+            saliency = saliency * scale
+        problem = Problem(saliency)
+        best = solve(problem, "exhaustive").value
+        loose = solve(problem, "column-generation", stop=MaxIterations(4), branch=False)
+        assert best * (1.0 - 1e-11) <= loose.bound
+        assert verify(problem, loose).complete
+        proven = solve(problem, "column-generation", time_limit=20.0, workers=2)
+        assert proven.status is Status.OPTIMAL
+        assert proven.value == pytest.approx(best, rel=1e-11)
+        assert verify(problem, proven).complete
