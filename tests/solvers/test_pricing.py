@@ -116,9 +116,7 @@ def test_stopped_while_listing_there_is_something(solver: str, monkeypatch: pyte
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30, "mixed"])
-def test_bounds_without_a_list_of_groups_hold(
-    kind: str, scale: float | str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bounds_without_a_list_of_groups_hold(kind: str, scale: float | str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes that rule groups out, parts of the groups by turns, smoothed prices: never below the optimum, and proven.
 
     Mixed: rows and columns whose sizes differ by 1e25, short last groups, columns of zeros.

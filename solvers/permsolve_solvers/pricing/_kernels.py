@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 
 from permsolve.kernels.absolute_differences import screened_differences
+from permsolve_solvers.set_partition._kernels import beyond_prices
 
 _NEVER = 1 << 62
 # Levels that a column may add, more or less: limits below twice that or above half of it rule out nothing.
@@ -48,9 +49,7 @@ def price_list(groups, values, duals, best, place, most):
         Raised to the largest reduced cost of the groups that hold the column.
     """
     for k in range(groups.shape[0]):
-        reduced = values[k]
-        for position in range(groups.shape[1]):
-            reduced -= duals[groups[k, position]]
+        reduced = beyond_prices(groups, values, duals, k)
         for position in range(groups.shape[1]):
             most[groups[k, position]] = max(most[groups[k, position]], reduced)
         i = groups[k, 0]
@@ -65,9 +64,7 @@ def list_above(groups, values, duals, threshold, out):
     """Write the numbers of the groups whose reduced cost is at least ``threshold``; how many there are."""
     count = 0
     for k in range(groups.shape[0]):
-        reduced = values[k]
-        for position in range(groups.shape[1]):
-            reduced -= duals[groups[k, position]]
+        reduced = beyond_prices(groups, values, duals, k)
         if reduced >= threshold:
             if count < out.shape[0]:
                 out[count] = k
@@ -111,6 +108,10 @@ def price_quads(x, coarse, unit, lost, padding, pairs, duals, threshold, worthle
     ``max(hi, c) + max(median(hi, lo, c), d)``: the second term is one maximum per row once (a, b, c) is fixed. On bytes
     its sum is half of the sums of both and of their absolute differences. What the bytes say, plus what they lose of
     each column, is never too little: only groups that it does not rule out are valued by ``x``.
+
+    The bytes of every group are looked at. ``f(abc) + f(abd) - f(ab)`` bounds f(abcd), but at the prices of the linear
+    programme it rules out no group of 256 x 256 uniform entries, and 16 % of those of a trained 128 x 256 weight, 7 %
+    of its (a, b, c) as a whole (400 pairs at random): less than testing them would cost.
 
     Parameters
     ----------

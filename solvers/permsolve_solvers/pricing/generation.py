@@ -40,20 +40,21 @@ def first_prices(problem: Problem, value: float, exponent: int) -> Values:
     A column is dearer than the mean by N/M of what it weighs more: what it brings to a group where that share of its
     entries is kept.
     """
-    weights = np.ldexp(problem.padded.sum(axis=1, dtype=np.float64), -exponent)
-    prices: Values = problem.pattern.n / problem.pattern.m * (weights - weights.mean())
-    return prices + float(np.ldexp(value, -exponent)) / weights.size
+    weights: Values = np.ldexp(problem.padded.sum(axis=1, dtype=np.float64), -exponent)
+    share = problem.pattern.n / problem.pattern.m
+    prices: Values = share * (weights - weights.mean()) + float(np.ldexp(value, -exponent)) / weights.size
+    return prices
 
 
 @dataclass(eq=False)
 class Generation:
     """Column generation for ``max sum_S f(S) x_S``, every column in exactly one group.
 
-    Let ``r_j`` be the largest reduced cost, under prices u, of the groups that hold column j. No group is worth more than
-    its columns cost under ``u + r / M``, since its reduced cost is at most the mean of their r. The sum of these prices
-    bounds every partition; the best of these bounds is reported to the run at once. The next prices lie between those
-    of the best bound and those of the linear programme: near them bounds are good from the first rounds on. Values are
-    in units of ``2**exponent``.
+    Let ``r_j`` be the largest reduced cost, under prices u, of the groups that hold column j. No group is worth more
+    than its columns cost under ``u + r / M``, since its reduced cost is at most the mean of their r. The sum of these
+    prices bounds every partition; the best of these bounds is reported to the run at once. The next prices lie
+    between those of the best bound and those of the linear programme: near the former, bounds are good from the first
+    rounds on. Values are in units of ``2**exponent``.
 
     Attributes
     ----------
