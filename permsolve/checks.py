@@ -1,9 +1,11 @@
-"""What counts as a number in arguments: Python's and numpy's, booleans excluded."""
+"""What counts as a number in arguments: Python's and numpy's, booleans excluded; checks of solvers' options."""
 
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+
+from permsolve.errors import InvalidOptionError
 
 
 def is_number(value: Any) -> bool:
@@ -14,3 +16,15 @@ def is_number(value: Any) -> bool:
 def is_whole(value: Any) -> bool:
     """Whether ``value`` is an integer."""
     return isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
+
+
+def require_whole(owner: str, name: str, value: Any, least: int) -> None:
+    """Refuse an option of ``owner`` that is no whole number from ``least`` on.
+
+    Raises
+    ------
+    InvalidOptionError
+        Naming option and value.
+    """
+    if not is_whole(value) or value < least:
+        raise InvalidOptionError(f"{owner}: {name} must be a whole number >= {least}, got {value!r}")

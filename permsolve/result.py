@@ -26,7 +26,7 @@ from permsolve.status import Status, StopReason
 from permsolve.weights import as_weight
 
 FORMAT = "permsolve-result"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -209,7 +209,7 @@ def test_other_json_is_refused(content: bytes, tmp_path: Path) -> None:
     "change",
     [
         {"format": "other"},
-        {"format_version": 2},
+        {"format_version": 1},
         {"pattern": "4:2"},
         {"pattern": 24},
         {"permutation": [0, 0]},

@@ -11,6 +11,7 @@ import pytest
 from permsolve import Result, solve, upper_bound, verify
 from permsolve.certificate import Certificate, Node
 from permsolve.errors import InvalidCertificateError
+from permsolve.pattern import Pattern
 from permsolve.problem import Problem
 from permsolve.status import Status
 from tests.instances import KINDS, PATTERNS, matrix
@@ -185,3 +186,25 @@ def test_files_that_hold_no_certificate() -> None:
     for document in ({}, {"nodes": 3}, proven()[1].certificate().to_dict() | {"bound": "high"}):
         with pytest.raises(InvalidCertificateError, match="not a certificate"):
             Certificate.from_dict(document)
+
+
+@pytest.mark.parametrize("text", ["1:8", "2:8", "3:8", "4:8", "3:5", "2:6"])
+@pytest.mark.parametrize("kind", ["uniform", "ties"])
+def test_exact_solvers_agree_and_are_verified_at_every_pattern(text: str, kind: str) -> None:
+    """The same optimum, proofs that check, and bounds of upper_bound that check as those of a result."""
+    pattern = Pattern.parse(text)
+    rng = np.random.default_rng(pattern.n)
+    for columns in (pattern.m + 3, 2 * pattern.m):
+        problem = Problem(matrix(kind, 12, columns, rng), text)
+        best = solve(problem, "exhaustive")
+        for solver in ("exhaustive", "column-generation", "cp-sat"):
+            result = solve(problem, solver, time_limit=20.0, workers=1)
+            assert result.status is Status.OPTIMAL, solver
+            assert result.value == pytest.approx(best.value, rel=1e-11)
+            report = verify(problem, result)
+            assert report.complete or result.certificate().method == "solver"
+        for method in ("pairs", "groups", "auto"):
+            bound = upper_bound(problem, method=method, time_limit=5.0, workers=1)
+            assert bound.value >= best.value * (1.0 - 1e-11)
+            stated = replace(solve(problem, "identity"), bound=bound.value, proof=bound.certificate)
+            assert verify(problem, stated).complete

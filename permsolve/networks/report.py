@@ -20,7 +20,7 @@ from permsolve.permutation import check_permutation
 from permsolve.result import Result
 
 FORMAT = "permsolve-network-report"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)

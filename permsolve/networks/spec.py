@@ -15,7 +15,7 @@ from permsolve.io.reading import reading
 from permsolve.io.writing import atomic_write
 
 FORMAT = "permsolve-axis-groups"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 Positions = NDArray[np.int64]
 

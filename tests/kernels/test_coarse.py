@@ -5,7 +5,14 @@ import pytest
 from numba import njit
 from numpy.typing import NDArray
 
-from permsolve.kernels.absolute_differences import STEP, TILE, portable_tile_of_differences, tile_of_differences
+from permsolve.kernels.absolute_differences import (
+    STEP,
+    TILE,
+    portable_screened_differences,
+    portable_tile_of_differences,
+    screened_differences,
+    tile_of_differences,
+)
 from permsolve.kernels.coarse import LEVELS, coarse
 from permsolve.kernels.exchange import COARSE_BATCH, COARSE_BLOCK, exchange
 from permsolve.pattern import Pattern
@@ -36,6 +43,35 @@ def test_tile_equals_numpy(tile, length: int) -> None:  # type: ignore[no-untype
     expected = np.abs(left[2:5, None].astype(np.int64) - part[None].astype(np.int64)).sum(axis=2)
     assert expected.shape == TILE
     assert tile(left, 2, right, columns, 2 * STEP, length) == tuple(expected.ravel().tolist())
+
+
+@njit
+def _native_screen(left, k, right, columns, start, length, addends, first, limits):  # type: ignore[no-untyped-def]
+    return screened_differences(left, k, right, columns, start, length, addends, first, limits)
+
+
+@njit
+def _portable_screen(left, k, right, columns, start, length, addends, first, limits):  # type: ignore[no-untyped-def]
+    return portable_screened_differences(left, k, right, columns, start, length, addends, first, limits)
+
+
+@pytest.mark.parametrize("screen", [_native_screen, _portable_screen], ids=["native", "portable"])
+def test_screening_tells_which_sums_are_above(screen) -> None:  # type: ignore[no-untyped-def]
+    """Bit by bit, sums that equal the limit among them, addends of either sign."""
+    rng = np.random.default_rng(0)
+    left = rng.integers(0, 256, size=(5, 2 * STEP), dtype=np.uint8)
+    right = rng.integers(0, 256, size=(6, 3 * STEP), dtype=np.uint8)
+    columns = (5, 1, 1, 0)
+    seen = set()
+    for _ in range(200):
+        addends = rng.integers(-9000, 9000, 10)
+        part = right[list(columns), STEP:].astype(np.int64)
+        sums = np.abs(left[1:4, None].astype(np.int64) - part[None]).sum(axis=2) + addends[3:7]
+        limits = sums[np.arange(3), rng.integers(0, 4, 3)] - rng.integers(0, 2, 3)
+        expected = sum(int(sums[i, j] > limits[i]) << (4 * i + j) for i in range(3) for j in range(4))
+        assert screen(left, 1, right, columns, STEP, 2 * STEP, addends, 3, tuple(limits.tolist())) == expected
+        seen.add(expected)
+    assert len(seen) > 50
 
 
 def _full(x: NDArray[np.uint8], groups: NDArray[np.int64], n: int) -> NDArray[np.float32]:

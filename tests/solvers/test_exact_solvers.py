@@ -77,6 +77,17 @@ def test_options_are_checked() -> None:
     assert stopped.value <= stopped.bound
 
 
+@pytest.mark.parametrize("model", ["groups", "assignment"])
+def test_a_gap_limit_of_cp_sat_is_no_proof(model: str) -> None:
+    """It says OPTIMAL of the first solution within the gap; the bound tells."""
+    problem = Problem(np.random.default_rng(3).random((6, 12)))
+    best = solve(problem, "exhaustive").value
+    options: dict[str, Any] = {"model": model, "parameters": {"relative_gap_limit": 1e6, "num_workers": 1}}
+    result = solve(problem, "cp-sat", time_limit=20.0, initial=np.arange(12), **options)
+    assert result.bound >= best * (1.0 - 1e-11)
+    assert (result.status is Status.OPTIMAL) == (result.value >= best * (1.0 - 1e-11))
+
+
 def test_what_is_too_large_is_refused() -> None:
     """In words, with the size."""
     problem = Problem(np.random.default_rng(0).random((1000, 96)), "16:32")

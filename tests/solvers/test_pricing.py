@@ -7,10 +7,13 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from permsolve import solve, verify
 from permsolve.problem import Problem
 from permsolve.registry import get_solver
 from permsolve.run import Run
-from permsolve_solvers.pricing import pricers
+from permsolve.status import Status
+from permsolve.stopping import MaxIterations
+from permsolve_solvers.pricing import generation, pricers
 from permsolve_solvers.pricing.pricers import ListPricer, QuadPricer, all_groups, make_pricer, priceable
 from tests.instances import KINDS, matrix
 from tests.oracle import group_value
@@ -52,9 +55,12 @@ def test_both_pricers_against_plain_numpy(kind: str, columns: int, scale: float)
         listed = ListPricer.of(problem, run, pool, exponent)
         assert listed is not None
         for pricer in (listed, QuadPricer(problem, run, pool, exponent)):
-            priced = pricer.price(duals, 1.0)
+            priced = pricer.price(duals, 1.0, np.full(duals.shape, -np.inf))
             assert priced is not None
-            assert reduced.max() - 1e-12 <= priced.largest <= reduced.max() + 2.0 * pricer.error + 1e-12
+            assert priced.complete
+            most = np.array([reduced[[j in group for group in groups]].max() for j in range(duals.size)])
+            assert (priced.most >= most - 1e-12).all()
+            assert (priced.most <= most + 2.0 * pricer.error + 1e-12).all()
             known = dict(zip(groups, reduced, strict=True))
             for group, said in zip(priced.groups.tolist(), priced.reduced, strict=True):
                 assert abs(known[tuple(group)] - said) <= pricer.error + 1e-12
@@ -62,6 +68,10 @@ def test_both_pricers_against_plain_numpy(kind: str, columns: int, scale: float)
             for group in priced.groups.tolist():
                 pair = (group[0], group[1])
                 assert known[tuple(group)] >= best[pair] - 2.0 * pricer.error - 1e-12
+            # What is known already need not be found again, and is never made less.
+            again = pricer.price(duals, 1.0, most)
+            assert again is not None
+            assert np.allclose(again.most, most, rtol=0.0, atol=2.0 * pricer.error + 1e-12)
             above = pricer.above(duals, cut, 100_000)
             assert above is not None
             found = set(map(tuple, above.tolist()))
@@ -76,9 +86,9 @@ def test_parts_of_the_pairs_come_up_in_turn() -> None:
         pricer = QuadPricer(problem, Run(problem), pool, 0)
         seen: set[tuple[int, int]] = set()
         for _ in range(5):
-            priced = pricer.price(np.zeros(12), 0.25)
+            priced = pricer.price(np.zeros(12), 0.25, np.full(12, -np.inf))
             assert priced is not None
-            assert priced.largest == np.inf
+            assert not priced.complete
             seen |= {(group[0], group[1]) for group in priced.groups.tolist()}
         assert seen == set(combinations(range(10), 2))
 
@@ -102,3 +112,32 @@ def test_stopped_while_listing_there_is_something(solver: str, monkeypatch: pyte
     run = Run(problem, time_limit=1.0)
     engine.solve(problem, run)
     assert run.value > problem.baseline
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30, "mixed"])
+def test_bounds_without_a_list_of_groups_hold(kind: str, scale: float | str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that rule groups out, parts of the groups by turns, smoothed prices: never below the optimum, and proven.
+
+    Mixed: rows and columns whose sizes differ by 1e25, short last groups, columns of zeros.
+    """
+    monkeypatch.setattr(pricers, "_LISTED_QUADS", 0)
+    monkeypatch.setattr(generation, "_QUICK", 1)
+    monkeypatch.setattr(generation, "_PART", 0.3)
+    rng = np.random.default_rng(5)
+    for columns, rows in ((5, 1), (9, 40), (12, 7), (15, 33)):
+        saliency = matrix(kind, rows, columns, rng)
+        if scale == "mixed":
+            saliency = saliency * 10.0 ** rng.integers(-12, 13, columns) * 10.0 ** rng.integers(-12, 13, (rows, 1))
+            saliency[:, rng.integers(columns)] = 0.0
+        else:
+            saliency = saliency * scale
+        problem = Problem(saliency)
+        best = solve(problem, "exhaustive").value
+        loose = solve(problem, "column-generation", stop=MaxIterations(4), branch=False)
+        assert best * (1.0 - 1e-11) <= loose.bound
+        assert verify(problem, loose).complete
+        proven = solve(problem, "column-generation", time_limit=20.0, workers=2)
+        assert proven.status is Status.OPTIMAL
+        assert proven.value == pytest.approx(best, rel=1e-11)
+        assert verify(problem, proven).complete

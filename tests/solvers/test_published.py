@@ -172,7 +172,7 @@ def test_refusals() -> None:
 def test_escapes_are_checked(escapes: Any) -> None:
     """A number of times."""
     for method in (ChannelSwap, StripeGroups):
-        with pytest.raises(InvalidOptionError, match="escapes must be an integer >= 0"):
+        with pytest.raises(InvalidOptionError, match="escapes must be a whole number >= 0"):
             method(escapes=escapes)
 
 

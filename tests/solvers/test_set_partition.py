@@ -1,6 +1,7 @@
 """Set partitioning: linear programme, cuts, branch and bound, against plain enumeration."""
 
 import math
+import threading
 from itertools import combinations
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from permsolve_solvers.set_partition import best_partition
+from permsolve_solvers.set_partition import best_partition, branch
 from permsolve_solvers.set_partition.branch import Branching
 from permsolve_solvers.set_partition.cuts import separate, together_shares
 from permsolve_solvers.set_partition.lp import PartitionLp, coefficients
@@ -137,3 +138,50 @@ def test_branching_reports_what_it_left_open() -> None:
     search = Branching(12, -np.inf, stop, lambda: np.inf)
     search.run(groups, values, 100.0)
     assert max(search.open_bound, search.best) >= oracle(groups, values, 12) - 1e-9
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_threads_that_share_the_tree_leave_one_proof(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever takes a part: the optimum, and nodes in preorder that make up a whole tree of bounds below it."""
+    monkeypatch.setattr(branch, "_SHARED", 1)
+    monkeypatch.setattr(branch, "_ROOT_ROUNDS", 1)
+    groups = every_group(12, 3)
+    trees = 0
+    for seed in range(6):
+        values = np.random.default_rng(seed).random((groups.shape[0],))
+        search = Branching(12, -np.inf, lambda: False, lambda: np.inf, workers=workers)
+        nodes = search.run(groups, values)
+        best = oracle(groups, values, 12)
+        assert search.best == pytest.approx(best, rel=1e-12)
+        assert search.open_bound == -np.inf
+        open_parts = 1
+        for node in nodes:
+            assert open_parts > 0
+            open_parts += node.children - 1
+            assert node.duals.size == 12
+            assert node.children or node.bound <= best * (1.0 + 1e-9)
+        assert open_parts == 0
+        trees += len(nodes) > 2
+    assert trees > 0
+
+
+def test_a_thread_that_fails_does_not_hang_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its error comes out, once a part has been handed over; six trees are enough for that."""
+    monkeypatch.setattr(branch, "_SHARED", 1)
+    monkeypatch.setattr(branch, "_ROOT_ROUNDS", 1)
+    groups = every_group(12, 3)
+    main = threading.get_ident()
+
+    def stop() -> bool:
+        if threading.get_ident() != main:
+            raise RuntimeError("broken")
+        return False
+
+    def search_all() -> None:
+        for seed in range(6):
+            Branching(12, -np.inf, stop, lambda: np.inf, workers=2).run(
+                groups, np.random.default_rng(seed).random((groups.shape[0],))
+            )
+
+    with pytest.raises(RuntimeError, match="broken"):
+        search_all()

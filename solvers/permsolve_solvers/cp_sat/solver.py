@@ -17,7 +17,7 @@ from permsolve.registry import get_solver
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
 from permsolve_solvers.cp_sat.models import Groups, Model, Values, assignment_model, partition_model
-from permsolve_solvers.pricing.generation import Generation
+from permsolve_solvers.pricing.generation import Generation, first_prices
 from permsolve_solvers.pricing.pricers import make_pricer, priceable
 
 MODELS = ("auto", "groups", "assignment")
@@ -111,7 +111,7 @@ class CpSat:
         known = np.sort(to_groups(run.permutation, problem.pattern), axis=1)
         generation = Generation(run, pricer, width, exponent, score)
         generation.start(known)
-        if not generation.solve():
+        if not generation.solve(first_prices(problem, run.value, exponent)):
             return Outcome()
         value = float(np.ldexp(run.value, -exponent))
         left = pricer.above(generation.duals, value - generation.bound, _GROUPS)
@@ -129,19 +129,23 @@ class CpSat:
         units = 0
         bound = run.bound
         status = cp_model.UNKNOWN
+        proven = False
         while not run.should_stop(iterations=units):
             units = 0 if run.timed else max(1, 2 * units)
-            status, reached = self._slice(model, problem, run, units)
+            status, objective, reached = self._slice(model, problem, run, units)
             if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
                 bound = min(bound, float(np.ldexp(model.bound(reached), exponent)))
+            # With a gap limit among the parameters it says OPTIMAL of what is only within that gap.
+            proven = status == cp_model.OPTIMAL and reached - objective < 1.0
             if run.timed or status not in (cp_model.FEASIBLE, cp_model.UNKNOWN):
                 break
-        proven = status == cp_model.OPTIMAL
         bound = run.value if proven else max(bound, run.value)
         return Outcome(proven=proven, bound=bound, certificate=Certificate("solver", bound))
 
-    def _slice(self, model: Model, problem: Problem, run: Run, units: int) -> tuple[cp_model.CpSolverStatus, float]:
-        """One search, in a thread, while this one listens for Ctrl-C and the clock; status and bound."""
+    def _slice(
+        self, model: Model, problem: Problem, run: Run, units: int
+    ) -> tuple[cp_model.CpSolverStatus, float, float]:
+        """One search, in a thread, while this one listens for Ctrl-C and the clock; status, objective and bound."""
         solver = cp_model.CpSolver()
         solver.parameters.num_workers = run.workers
         solver.parameters.random_seed = run.seed % 2**31
@@ -163,7 +167,7 @@ class CpSat:
                 collector.news.wait(_POLL)
             status = search.result()
         self._offer(collector, model, problem, run)
-        return status, float(solver.best_objective_bound)
+        return status, float(solver.objective_value), float(solver.best_objective_bound)
 
     def _offer(self, collector: "_Collector", model: Model, problem: Problem, run: Run) -> None:
         collector.news.clear()

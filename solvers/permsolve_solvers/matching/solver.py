@@ -4,8 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
 
-from permsolve.checks import is_whole
-from permsolve.errors import InvalidOptionError
+from permsolve.checks import require_whole
 from permsolve.permutation import from_groups, to_groups
 from permsolve.problem import Problem
 from permsolve.run import Run
@@ -50,9 +49,7 @@ class Matching:
 
     def __post_init__(self) -> None:
         for name in ("patience", "partners", "exact_columns"):
-            value = getattr(self, name)
-            if not is_whole(value) or value < 1:
-                raise InvalidOptionError(f"matching: {name} must be a whole number >= 1, got {value!r}")
+            require_whole("matching", name, getattr(self, name), 1)
 
     def solve(self, problem: Problem, run: Run, /) -> Outcome:
         """Match until nothing is left to gain or the run says stop."""

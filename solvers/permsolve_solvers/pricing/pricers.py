@@ -27,6 +27,7 @@ _LISTED_WORK = 6 * 10**10
 _SLICE = 2 * 10**8
 # Room for listed groups, per slice.
 _ROOM = 500_000
+_ROUNDING = 2.0**-52
 _UNIT = 2.0**-24  # half the spacing of float32 numbers near 1
 
 
@@ -40,13 +41,16 @@ class Priced:
         The best group of many pairs of leading columns.
     reduced : ndarray of float64, shape (K,)
         About what each is worth beyond the prices of its columns.
-    largest : float
-        No group at all has a larger reduced cost; inf when not all were looked at.
+    most : ndarray of float64, shape (C,)
+        No group that was looked at, nor one that was known, and that holds the column has a larger reduced cost.
+    complete : bool
+        Whether all groups were looked at.
     """
 
     groups: Groups
     reduced: Values
-    largest: float
+    most: Values
+    complete: bool
 
 
 class Pricer(Protocol):
@@ -57,8 +61,11 @@ class Pricer(Protocol):
     error: float
     """By how much a reduced cost may be off."""
 
-    def price(self, duals: Values, share: float) -> Priced | None:
-        """The best groups under these prices, looking at about that share of all; None when stopped meanwhile."""
+    def price(self, duals: Values, share: float, known: Values) -> Priced | None:
+        """The best groups under these prices, looking at about that share of all; None when stopped meanwhile.
+
+        ``known`` is the largest reduced cost known of a group that holds each column, -inf without one.
+        """
         ...
 
     def above(self, duals: Values, threshold: float, most: int) -> Groups | None:
@@ -106,8 +113,10 @@ def _compiled() -> None:
         np.array([[0, 1]]),
         np.zeros(4),
         np.inf,
+        -np.inf,
         np.empty(1),
         np.empty((1, 2), np.int64),
+        np.zeros(4),
         np.empty((0, 4), np.int16),
     )
 
@@ -128,13 +137,13 @@ def all_groups(columns: int, m: int, padding: int) -> NDArray[np.int16]:
 
 @dataclass(eq=False)
 class ListPricer:
-    """All groups in a list with their values in float64: no rounding to speak of."""
+    """All groups in a list with their values in float64."""
 
     groups: NDArray[np.int16]
     values: Values
     columns: int
     cost: float
-    error: float = 0.0
+    error: float
 
     @classmethod
     def of(cls, problem: Problem, run: Run, pool: ThreadPoolExecutor, exponent: int) -> "ListPricer | None":
@@ -152,15 +161,19 @@ class ListPricer:
             if run.should_stop():
                 return None
             list(pool.map(fill, range(begin, min(begin + step * run.workers, groups.shape[0]), step)))
-        return cls(groups, np.ldexp(values, -exponent), width, float(groups.size))
+        scaled = np.ldexp(values, -exponent)
+        # More than sums over the rows lose in float64.
+        error = float(scaled.max(initial=0.0)) * problem.rows * _ROUNDING
+        return cls(groups, scaled, width, float(groups.size), error)
 
-    def price(self, duals: Values, share: float) -> Priced | None:
+    def price(self, duals: Values, share: float, known: Values) -> Priced | None:
         """See :class:`Pricer`; always looks at all."""
         best = np.full((self.columns, self.columns), -np.inf)
         place = np.zeros((self.columns, self.columns), np.int64)
-        price_list(self.groups, self.values, duals, best, place)
+        most = np.full(self.columns, -np.inf)
+        price_list(self.groups, self.values, duals, best, place, most)
         found = best > -np.inf
-        return Priced(self.groups[place[found]].astype(np.int64), best[found], float(best.max()))
+        return Priced(self.groups[place[found]].astype(np.int64), best[found], most + self.error, complete=True)
 
     def above(self, duals: Values, threshold: float, most: int) -> Groups | None:
         """See :class:`Pricer`."""
@@ -191,7 +204,8 @@ class QuadPricer:
         self._unit = float(np.ldexp(1.0, shift - self.exponent))
         heaviest = np.sort(x.sum(axis=1, dtype=np.float64))[-4:].sum()
         # All sums are in float64, whose own rounding counts, too.
-        share = 2.0 * _UNIT + x.shape[1] * 4.0 * _UNIT**2
+        rounded = self.problem.padded.dtype != np.float32
+        share = 2.0 * _UNIT * rounded + x.shape[1] * 4.0 * _UNIT**2
         self.error = float(heaviest) * share * self._unit
         columns = x.shape[0]
         self._coarse, self._level = coarse(x, self.problem.columns, self.problem.pattern)
@@ -205,37 +219,45 @@ class QuadPricer:
         self._step = max(1, int(_SLICE * pairs.shape[0] / self.cost))
         self._next = 0
 
-    def price(self, duals: Values, share: float) -> Priced | None:
+    def price(self, duals: Values, share: float, known: Values) -> Priced | None:
         """See :class:`Pricer`; shares of the pairs come up in turn."""
         count = self._pairs.shape[0]
         wanted = count if share >= 1.0 else max(1, int(share * count))
         start = 0 if share >= 1.0 else self._next
         pairs = self._pairs[np.arange(start, start + wanted) % count]
         self._next = (start + wanted) % count
-        swept = self._sweep(pairs, duals, np.inf, 0)
+        most = known / self._unit
+        swept = self._sweep(pairs, duals, np.inf, 0, most)
         if swept is None:
             return None
         best, mates, _ = swept
-        found = best > -np.inf
+        found = mates[:, 0] >= 0
         groups = np.column_stack([pairs[found], mates[found]])
-        largest = float(best.max()) + self.error if share >= 1.0 else np.inf
-        return Priced(groups, best[found], largest)
+        return Priced(groups, best[found], most * self._unit + self.error, complete=share >= 1.0)
 
     def above(self, duals: Values, threshold: float, most: int) -> Groups | None:
         """See :class:`Pricer`."""
-        swept = self._sweep(self._pairs, duals, threshold - self.error, most)
+        none = np.full(duals.shape[0], np.inf)
+        swept = self._sweep(self._pairs, duals, threshold - self.error, most, none)
         return None if swept is None else swept[2]
 
-    def _sweep(self, pairs: Groups, duals: Values, threshold: float, most: int) -> tuple[Values, Groups, Groups] | None:
-        """Best completion of each pair, and all groups from the threshold on; None when stopped or too many."""
+    def _sweep(
+        self, pairs: Groups, duals: Values, threshold: float, most: int, known: Values
+    ) -> tuple[Values, Groups, Groups] | None:
+        """Best completion of each pair, and all groups from the threshold on; None when stopped or too many.
+
+        ``known``, in units of the working saliency, is raised to what was found of each column.
+        """
         best = np.empty(pairs.shape[0])
         mates = np.empty((pairs.shape[0], 2), np.int64)
         prices = duals / self._unit
         room = min(most, _ROOM)
+        worthless = float(known.min())  # a column knows a better group already
 
-        def sweep(start: int) -> NDArray[np.int16] | None:
+        def sweep(start: int) -> tuple[NDArray[np.int16] | None, Values]:
             stop = start + self._step
             out = np.empty((room, 4), np.int16)
+            reached = known.copy()
             listed = price_quads(
                 self.problem.working,
                 self._coarse,
@@ -245,11 +267,13 @@ class QuadPricer:
                 pairs[start:stop],
                 prices,
                 threshold / self._unit,
+                worthless,
                 best[start:stop],
                 mates[start:stop],
+                reached,
                 out,
             )
-            return None if listed > room else out[:listed].copy()
+            return (None if listed > room else out[:listed].copy()), reached
 
         found: list[NDArray[np.int16]] = []
         total = 0
@@ -257,7 +281,8 @@ class QuadPricer:
             if self.run.should_stop():
                 return None
             end = min(begin + self._step * self.run.workers, pairs.shape[0])
-            for part in self.pool.map(sweep, range(begin, end, self._step)):
+            for part, reached in list(self.pool.map(sweep, range(begin, end, self._step))):
+                np.maximum(known, reached, out=known)
                 if part is None:
                     return None
                 found.append(part)

@@ -7,11 +7,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from permsolve.checks import require_whole
 from permsolve.problem import Problem
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
 from permsolve_solvers.published import kernels
-from permsolve_solvers.published.windows import Descent, Groups, Windows, check_escapes, check_window_count
+from permsolve_solvers.published.windows import Descent, Groups, Windows, check_window_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class ChannelSwap:
     escapes: int = 0
 
     def __post_init__(self) -> None:
-        check_escapes("channel-swap", self.escapes)
+        require_whole("channel-swap", "escapes", self.escapes, 0)
 
     def solve(self, problem: Problem, run: Run, /) -> Outcome:
         """Swap until nothing gains and all escapes are spent, or until the run says stop."""

@@ -10,13 +10,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from permsolve.checks import is_whole
+from permsolve.checks import is_whole, require_whole
 from permsolve.errors import InvalidOptionError, UnsupportedProblemError
 from permsolve.problem import Problem
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
 from permsolve_solvers.published import kernels
-from permsolve_solvers.published.windows import SLICE, Descent, Groups, Windows, check_escapes, check_window_count
+from permsolve_solvers.published.windows import SLICE, Descent, Groups, Windows, check_window_count
 
 MAX_PARTITIONS = 20_000
 MAX_STEPS = 10**13  # of a pass over all windows: some hours
@@ -67,7 +67,7 @@ class StripeGroups:
     def __post_init__(self) -> None:
         if not is_whole(self.window) or self.window not in (2, 3):
             raise InvalidOptionError(f"stripe-groups: window must be 2 or 3 groups, got {self.window!r}")
-        check_escapes("stripe-groups", self.escapes)
+        require_whole("stripe-groups", "escapes", self.escapes, 0)
 
     def solve(self, problem: Problem, run: Run, /) -> Outcome:
         """Improve windows until nothing gains and all escapes are spent, or until the run says stop.

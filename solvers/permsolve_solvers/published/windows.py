@@ -3,13 +3,12 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from permsolve.checks import is_whole
-from permsolve.errors import InvalidOptionError, UnsupportedProblemError
+from permsolve.errors import UnsupportedProblemError
 from permsolve.kernels.scoring import group_values
 from permsolve.permutation import from_groups, to_groups
 from permsolve.problem import Problem
@@ -183,15 +182,3 @@ class Descent:
         if total > self._offered:
             self._offered = total
             self.run.offer(from_groups(self._groups, self.problem.columns))
-
-
-def check_escapes(solver: str, escapes: Any) -> None:
-    """Refuse a number of escapes that is none.
-
-    Raises
-    ------
-    InvalidOptionError
-        When it is not an integer >= 0.
-    """
-    if not is_whole(escapes) or escapes < 0:
-        raise InvalidOptionError(f"{solver}: escapes must be an integer >= 0, got {escapes!r}")

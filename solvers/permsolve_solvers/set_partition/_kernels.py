@@ -51,6 +51,15 @@ def violated_triples(together, triples, shares, least, out, excess):
 
 
 @njit(cache=True, nogil=True)
+def beyond_prices(groups, values, duals, k):
+    """What group ``k`` is worth beyond the prices of its columns."""
+    reduced = values[k]
+    for position in range(groups.shape[1]):
+        reduced -= duals[groups[k, position]]
+    return reduced
+
+
+@njit(cache=True, nogil=True)
 def reduced_costs(groups, values, duals, pairs, triples, weights, out):
     """Reduced costs under prices of columns and of cuts of triples.
 
@@ -74,10 +83,8 @@ def reduced_costs(groups, values, duals, pairs, triples, weights, out):
     columns = duals.shape[0]
     m = groups.shape[1]
     for k in range(groups.shape[0]):
-        total = 0.0
         held = 0.0
         for i in range(m):
-            total += duals[groups[k, i]]
             for j in range(i + 1, m):
                 held += pairs[groups[k, i], groups[k, j]]
         if held > 0.0:
@@ -90,4 +97,4 @@ def reduced_costs(groups, values, duals, pairs, triples, weights, out):
                             place = np.searchsorted(triples, number)
                             if place < triples.shape[0] and triples[place] == number:
                                 held -= 2.0 * weights[place]
-        out[k] = values[k] - total - held
+        out[k] = beyond_prices(groups, values, duals, k) - held
