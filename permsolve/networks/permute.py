@@ -22,6 +22,7 @@ from permsolve.networks.spec import Positions, Spec
 from permsolve.networks.stacking import INPUT_AXIS, Stack, consumers_of, stack
 from permsolve.networks.trace import trace
 from permsolve.networks.trace.export import ExampleInputs, check_module
+from permsolve.networks.trace.tensors import strange
 from permsolve.networks.verify import Reference
 from permsolve.pattern import Pattern
 from permsolve.registry import get_solver
@@ -178,7 +179,7 @@ def _refuse_masks(model: nn.Module) -> None:
 
 
 def _chosen(model: nn.Module, include: NameFilter | None, exclude: NameFilter | None) -> tuple[PrunableWeight, ...]:
-    """The weights that weigh in: those of real numbers that are chosen, and not empty."""
+    """The weights that weigh in: those that are chosen, not empty, and dense real tensors."""
     weights = prunable_weights(model, include, exclude)
     for weight in weights:
         if weight.tensor.is_meta:
@@ -186,7 +187,7 @@ def _chosen(model: nn.Module, include: NameFilter | None, exclude: NameFilter | 
                 f"{weight.name} is on the meta device and has no values: load the weights first, leave it out with "
                 "exclude=, or ask for the axis groups alone with networks.trace"
             )
-    return tuple(weight for weight in weights if weight.tensor.numel() and not weight.tensor.is_complex())
+    return tuple(weight for weight in weights if weight.tensor.numel() and strange(weight.tensor) is None)
 
 
 def _stacks(spec: Spec, chosen: Sequence[PrunableWeight], pattern: Pattern) -> list[Stack]:

@@ -44,10 +44,8 @@ def named_tensors(model: nn.Module, constants: Iterable[torch.Tensor] = ()) -> T
     for name, tensor in tensors.items():
         if all(alias not in saved for alias, first in owner.items() if first == name):
             fixed[name] = "a buffer that is not saved with the weights"
-        elif tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
-            fixed[name] = "its kind: it is no dense real tensor"
-        elif type(tensor) not in _PLAIN:
-            fixed[name] = f"its kind: {type(tensor).__name__} is a tensor class of its own"
+        elif (why := strange(tensor)) is not None:
+            fixed[name] = why
     # The empty prefix of a name belongs to no parameter.
     unnamed = {f".{number}": constant for number, constant in enumerate(constants)}
     for name in _overlapping({**tensors, **unnamed}) - unnamed.keys():
@@ -55,7 +53,13 @@ def named_tensors(model: nn.Module, constants: Iterable[torch.Tensor] = ()) -> T
     return Tensors(owner, tensors, fixed)
 
 
-_PLAIN = (torch.Tensor, nn.Parameter)
+def strange(tensor: torch.Tensor) -> str | None:
+    """Why nobody knows what moving the entries of a tensor would do; None for dense real tensors of torch's own."""
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
+        return "its kind: it is no dense real tensor"
+    if type(tensor) not in (torch.Tensor, nn.Parameter):
+        return f"its kind: {type(tensor).__name__} is a tensor class of its own"
+    return None
 
 
 def _identity(tensor: torch.Tensor) -> object:
