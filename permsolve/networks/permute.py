@@ -109,7 +109,11 @@ def permute_(
     Notes
     -----
     Memory: beside the model one stacked problem in float32 (rows times columns of one axis group) at a time, or all of
-    them with an executor; with ``verify`` two float64 copies of the model.
+    them with an executor; with ``verify`` one copy of the model in float64 (``python -m bench.networks.memory``
+    measures it). Tracing takes the shapes only.
+
+    Only what the example makes the model do is traced: a model that branches on the shape of its inputs (or on a
+    counter of its own) is permuted for the branch that the example takes.
     """
     parsed = Pattern.parse(pattern)
     scores = get_saliency(saliency)

@@ -59,6 +59,15 @@ class Reference:
     """
 
     def __init__(self, model: nn.Module, example_inputs: ExampleInputs, seed: int) -> None:
+        self._share = True
+        try:
+            self._run(model, example_inputs, seed)
+        except _ParameterWrittenError:
+            self._share = False
+            self._run(model, example_inputs, seed)
+
+    def _run(self, model: nn.Module, example_inputs: ExampleInputs, seed: int) -> None:
+        """Everything that is to be compared later."""
         self.notes: dict[str, str] = {}
         first, shortest = self._first_reference(model, example_inputs, seed)
         self.tolerance = COARSE_TOLERANCES.get(shortest, TOLERANCE)
@@ -70,9 +79,7 @@ class Reference:
         self._eval += [self._tried(sample, training=False) for sample in self._samples[1:]]
         self._train = self._training_reference()
 
-    def _first_reference(
-        self, model: nn.Module, example_inputs: ExampleInputs, seed: int
-    ) -> tuple[_Run, int]:
+    def _first_reference(self, model: nn.Module, example_inputs: ExampleInputs, seed: int) -> tuple[_Run, int]:
         """Outputs on the example, in float64 where the model runs in it; bytes of the shortest type of real numbers.
 
         Operators that compile what they are given (conditions, flexible attention) may run unwatched only.
@@ -83,6 +90,8 @@ class Reference:
             self._watch: _ShortTypes | nullcontext[None] = _ShortTypes() if watched else nullcontext()
             try:
                 run = self._called(self._copy, self._samples[0], training=False)
+            except _ParameterWrittenError:
+                raise
             except Exception as error:  # the model's own code, which may mix types
                 failure = error
                 continue
@@ -90,8 +99,8 @@ class Reference:
                 self.notes["verification"] = "the model does not run in float64: compared in its own type"
             return run, self._watch.shortest if isinstance(self._watch, _ShortTypes) else 4
         raise InvalidNetworkError(
-            f"the model cannot be called with the example inputs ({type(failure).__name__}: {failure}): mend the inputs, "
-            "or pass verify=False where a copy of the model cannot run"
+            f"the model cannot be called with the example inputs ({type(failure).__name__}: {failure}): mend the "
+            "inputs, or pass verify=False where a copy of the model cannot run"
         ) from failure
 
     def _training_reference(self) -> _Run | None:
@@ -115,12 +124,17 @@ class Reference:
     ) -> _Run:
         """Call a copy of the model (the model itself, with ``advance``), in training without dropout."""
         args, kwargs = pytree.tree_map(lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf, sample)
-        runner = model if advance else deepcopy(model)
+        # What the calls change in the state of a copy of the copy is lost with it; parameters are not copied again.
+        parameters = list(model.parameters()) if self._share else []
+        runner = model if advance else deepcopy(model, {id(one): one for one in parameters})
+        versions = [one._version for one in parameters]
         # In evaluation mode, permuted channels that would meet dropout are not allowed in the first place.
         dropping = _NoDropout() if training else nullcontext()
         with torch.random.fork_rng(), mode(runner, training), torch.no_grad(), dropping, self._watch:
             torch.manual_seed(seed)
             outputs = runner(*args, **kwargs)
+        if [one._version for one in parameters] != versions:
+            raise _ParameterWrittenError
         leaves = [leaf for leaf in pytree.tree_leaves(_plain(outputs)) if isinstance(leaf, torch.Tensor)]
         return _Run([leaf.detach().clone() for leaf in leaves], _buffers(runner))
 
@@ -128,6 +142,8 @@ class Reference:
         """Outputs of the model as it was, but None when it refuses inputs that the caller did not give."""
         try:
             return self._called(self._copy, sample, training=training, seed=seed)
+        except _ParameterWrittenError:
+            raise
         except Exception:  # the model's own code, on inputs or in a mode that nobody promised it takes
             return None
 
@@ -137,21 +153,20 @@ class Reference:
         restore: Callable[[nn.Module], object],
         outputs: Mapping[int, Mapping[int, Sequence[int]]],
     ) -> float:
-        changed = deepcopy(self._copy)
-        permute(changed)
+        """Permute the one copy there is, and call it as before."""
+        permute(self._copy)
         worst = 0.0
         for sample, before in zip(self._samples, self._eval, strict=True):
             if before is not None:
-                after = self._called(changed, sample, training=False)
+                after = self._called(self._copy, sample, training=False)
                 worst = max(worst, _difference(_reordered(before.outputs, outputs), after.outputs))
         if self._train is not None:
-            trained = deepcopy(changed)
-            after = self._called(trained, self._samples[0], training=True, advance=True)
-            restore(trained)
+            after = self._called(self._copy, self._samples[0], training=True, advance=True)
+            restore(self._copy)
             worst = max(
                 worst,
                 _difference(_reordered(self._train.outputs, outputs), after.outputs),
-                _difference(list(self._train.state.values()), list(_buffers(trained).values())),
+                _difference(list(self._train.state.values()), list(_buffers(self._copy).values())),
             )
         return worst
 
@@ -161,7 +176,7 @@ class Reference:
         restore: Callable[[nn.Module], object],
         outputs: Mapping[int, Mapping[int, Sequence[int]]],
     ) -> float:
-        """Largest relative difference between the model and a permuted copy of it.
+        """Largest relative difference between the model and a permuted copy of it; to be asked for once.
 
         Parameters
         ----------
@@ -181,15 +196,15 @@ class Reference:
             raise
         except Exception as error:
             raise VerificationError(
-                f"the permuted model fails ({type(error).__name__}: {error}), which it did not before. All weights are as "
-                "they were"
+                f"the permuted model fails ({type(error).__name__}: {error}), which it did not before. All weights "
+                "are as they were"
             ) from error
         if not worst <= self.tolerance:
             raise VerificationError(
                 f"the permuted model computes something else: outputs differ by {worst:.2e} of their largest entry "
                 f"(allowed: {self.tolerance:.0e}). All weights are as they were. Where a hook or a replaced forward "
-                "refers to the model from outside, its copies cannot be compared: verify=False. Otherwise please report "
-                "this model; until then leave its layers out with exclude=, or write the axis groups by hand (spec=)"
+                "refers to the model from outside, its copies cannot be compared: verify=False. Otherwise please "
+                "report this model; until then leave its layers out with exclude=, or write the axis groups by hand (spec=)"
             )
         return worst
 
@@ -277,6 +292,10 @@ def _difference(before: list[torch.Tensor], after: list[torch.Tensor]) -> float:
             largest = float(x.abs().max())
             worst = max(worst, float((x - y).abs().max()) / max(largest, 1e-300))
     return worst
+
+
+class _ParameterWrittenError(Exception):
+    """A call of the model wrote to a parameter."""
 
 
 class _NoDropout(TorchFunctionMode):

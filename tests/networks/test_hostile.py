@@ -170,6 +170,18 @@ def test_models_that_mix_types_are_verified_in_their_own() -> None:
         networks.permute_(fresh, example(), spec=wrong, **FAST)
 
 
+def test_models_that_write_to_their_parameters_are_verified() -> None:
+    """A table whose rows are rescaled when they are read: copies then have parameters of their own."""
+    table = nn.Embedding(20, 12, max_norm=0.5)
+    model = nn.Sequential(table, mlp()).eval()
+    before = table.weight.clone()
+    report = networks.permute_(model, (torch.arange(12).reshape(3, 4),), **FAST)
+    assert report.permuted_inputs == ("1.2.weight", "1.4.weight")
+    assert report.max_relative_error is not None
+    assert report.max_relative_error < 1e-12
+    assert torch.equal(table.weight, before)
+
+
 def test_random_numbers_and_gradients_are_left_alone() -> None:
     """The caller's stream of random numbers does not advance; gradients follow their parameters."""
     model = mlp()

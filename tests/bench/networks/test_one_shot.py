@@ -35,9 +35,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _measured(data: Path, cache: Path, seed: int) -> Row:
-    return measure(
-        "fashion-mlp", seed, data, cache, pattern="2:4", solver="local-search", time_limit=0.3, workers=1
-    )
+    return measure("fashion-mlp", seed, data, cache, pattern="2:4", solver="local-search", time_limit=0.3, workers=1)
 
 
 def test_a_network_is_measured_dense_and_pruned_in_both_orders(data: Path, tmp_path: Path) -> None:

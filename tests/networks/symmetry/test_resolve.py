@@ -32,9 +32,7 @@ def is_automorphism(structure: Structure, image: Indices) -> bool:
     marks=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 1)), max_size=5),
 )
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
-def test_against_all_renamings(
-    size: int, links: list[tuple[int, int, int]], marks: list[tuple[int, int]]
-) -> None:
+def test_against_all_renamings(size: int, links: list[tuple[int, int, int]], marks: list[tuple[int, int]]) -> None:
     """Every permutation of rows is an automorphism, and components that an automorphism exchanges are found."""
     structure = Structure()
     structure.fresh(size)

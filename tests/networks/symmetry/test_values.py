@@ -25,7 +25,8 @@ class Pool:
         self.parameters = {str(number): free_value(self.structure, shape) for number, shape in enumerate(SHAPES)}
         self.values: list[Value] = list(self.parameters.values())
         self.compute: list[Callable[[dict[str, Array]], Array]] = [
-            lambda arrays, name=name: arrays[name] for name in self.parameters  # type: ignore[misc]
+            lambda arrays, name=name: arrays[name]
+            for name in self.parameters  # type: ignore[misc]
         ]
 
     def add(self, value: Value, compute: Callable[[dict[str, Array]], Array]) -> None:
@@ -62,9 +63,7 @@ def _one(pool: Pool, kind: str, which: int, a: int, b: int) -> None:
             insert(value, dim, 1 + b % 2), lambda arrays: np.repeat(np.expand_dims(f(arrays), dim), 1 + b % 2, dim)
         )
     elif kind == "squeeze" and rank > 1:
-        pool.add(
-            squeeze(value, [dim]), lambda arrays: f(arrays).squeeze(dim) if length == 1 else f(arrays)
-        )
+        pool.add(squeeze(value, [dim]), lambda arrays: f(arrays).squeeze(dim) if length == 1 else f(arrays))
     elif kind == "expand" and length == 1:
         shape = [3 if other == dim else n for other, n in enumerate(value.shape)]
         pool.add(expand(value, shape), lambda arrays: np.broadcast_to(f(arrays), shape))
@@ -73,7 +72,10 @@ def _one(pool: Pool, kind: str, which: int, a: int, b: int) -> None:
     elif kind == "normalise":
         pool.add(normalise(s, value, [dim]), lambda arrays: _standardised(f(arrays), dim))
     elif kind == "reduce" and rank > 1:
-        pool.add(reduce(s, value, [dim], keepdim=bool(b % 2)), lambda arrays: f(arrays).max(dim, keepdims=bool(b % 2)))
+        pool.add(
+            reduce(s, value, [dim], keepdim=bool(b % 2)),
+            lambda arrays: np.asarray(f(arrays).max(dim, keepdims=bool(b % 2))),
+        )
 
 
 def _two(pool: Pool, kind: str, which: int, other: int, a: int) -> None:

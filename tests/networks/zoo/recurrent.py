@@ -107,9 +107,7 @@ CASES = (
     Case("lstm_dropout", _built_in(nn.LSTM, num_layers=2, dropout=0.2), sequences(12), ("after", "out"), train=False),
     Case(
         "lstm_projected",
-        lambda: net(
-            lambda m, x: m.after(m.core(x)[0]), core=nn.LSTM(12, 32, proj_size=16), after=nn.Linear(16, 10)
-        ),
+        lambda: net(lambda m, x: m.after(m.core(x)[0]), core=nn.LSTM(12, 32, proj_size=16), after=nn.Linear(16, 10)),
         sequences(12),
         ("after",),
         "cell and projected state are two axes; time comes first",
