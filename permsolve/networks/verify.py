@@ -204,7 +204,8 @@ class Reference:
                 f"the permuted model computes something else: outputs differ by {worst:.2e} of their largest entry "
                 f"(allowed: {self.tolerance:.0e}). All weights are as they were. Where a hook or a replaced forward "
                 "refers to the model from outside, its copies cannot be compared: verify=False. Otherwise please "
-                "report this model; until then leave its layers out with exclude=, or write the axis groups by hand (spec=)"
+                "report this model; until then leave its layers out with exclude=, or write the axis groups "
+                "by hand (spec=)"
             )
         return worst
 

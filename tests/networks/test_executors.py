@@ -42,16 +42,9 @@ class Deadly(Executor):
 
 def _check(executor: Executor) -> None:
     torch.manual_seed(0)
-    layers = [
-        nn.Linear(12, 16),
-        nn.ReLU(),
-        nn.Linear(16, 24),
-        nn.ReLU(),
-        nn.Linear(24, 16),
-        nn.ReLU(),
-        nn.Linear(16, 8),
-    ]
-    model, x = nn.Sequential(*layers).double().eval(), (torch.randn(4, 12, dtype=torch.float64),)
+    widths = ((12, 16), (16, 24), (24, 16), (16, 8))
+    model = nn.Sequential(*(part for pair in widths for part in (nn.Linear(*pair), nn.Tanh()))).double().eval()
+    x = (torch.randn(4, 12, dtype=torch.float64),)
     before = outputs(model, x)
     report = networks.permute_(model, x, executor=executor, **FAST)
     assert len(report.groups) == 3
@@ -63,7 +56,7 @@ def test_a_broken_pool_is_made_good_here(tmp_path: Path) -> None:
     """A process pool does not get over the death of a worker: what it still owed is solved in this process."""
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         _check(Deadly(pool, tmp_path / "killed"))
-        assert pool._broken  # type: ignore[attr-defined]
+        assert pool._broken
     assert (tmp_path / "killed").exists()
 
 

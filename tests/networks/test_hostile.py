@@ -236,5 +236,6 @@ def test_a_hand_written_spec_without_readers_says_so() -> None:
     spec = networks.Spec(traced.groups, traced.shapes)
     report = networks.permute_(mlp(), example(), spec=spec, gather="allowed", **FAST)
     assert report.skipped["0.weight"] == (
-        "no axis group names its input axis; no gather: the axis groups do not say which layers read its weight (readers)"
+        "no axis group names its input axis; no gather: "
+        "the axis groups do not say which layers read its weight (readers)"
     )

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from permsolve.networks.symmetry.resolve import resolve
 from permsolve.networks.symmetry.structure import Indices, Structure
 
 
-def facts(structure: Structure, image: Indices) -> tuple[Counter[tuple[int, ...]], Counter[tuple[int, ...]]]:
+def facts(structure: Structure, image: Indices) -> tuple[Counter[Any], Counter[Any]]:
     """Links and marks after a renaming."""
     first, second, labels = structure.links()
     marked, marks = structure.marks()

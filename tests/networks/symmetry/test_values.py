@@ -1,6 +1,7 @@
 """Values against real arrays: random programs of their operations, under random elements of the group."""
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,7 @@ class Pool:
         self.structure = Structure()
         self.parameters = {str(number): free_value(self.structure, shape) for number, shape in enumerate(SHAPES)}
         self.values: list[Value] = list(self.parameters.values())
-        self.compute: list[Callable[[dict[str, Array]], Array]] = [
-            lambda arrays, name=name: arrays[name]
-            for name in self.parameters  # type: ignore[misc]
-        ]
+        self.compute: list[Callable[[dict[str, Array]], Array]] = [itemgetter(name) for name in self.parameters]
 
     def add(self, value: Value, compute: Callable[[dict[str, Array]], Array]) -> None:
         """One more tensor."""
@@ -57,7 +55,7 @@ def _one(pool: Pool, kind: str, which: int, a: int, b: int) -> None:
         index = np.arange(length)[b % length :: 1 + b % 2]
         pool.add(take(s, value, dim, index), lambda arrays: f(arrays).take(index, dim))
     elif kind == "select" and rank > 1:
-        pool.add(select(s, value, dim, b % length), lambda arrays: f(arrays).take(b % length, dim))
+        pool.add(select(s, value, dim, b % length), lambda arrays: np.asarray(f(arrays).take(b % length, dim)))
     elif kind == "insert" and rank < 4:
         pool.add(
             insert(value, dim, 1 + b % 2), lambda arrays: np.repeat(np.expand_dims(f(arrays), dim), 1 + b % 2, dim)

@@ -90,6 +90,12 @@ def _strided() -> nn.Module:
     return model  # type: ignore[no-any-return]
 
 
+def _compiled() -> nn.Module:
+    whole = torch.compile(_three())
+    assert isinstance(whole, nn.Module)
+    return whole
+
+
 def _compiled_part() -> nn.Module:
     model = _three()
     model.get_submodule("2").compile()
@@ -154,7 +160,7 @@ CASES = (
     Case("strided_weights", _strided, vectors(12), ("2", "4"), "not contiguous, but no memory twice"),
     Case("data_parallel", lambda: nn.DataParallel(_three()), vectors(12), ("module.2", "module.4")),
     Case("averaged", lambda: torch.optim.swa_utils.AveragedModel(_three()), vectors(12), ("module.2", "module.4")),
-    Case("compiled", lambda: torch.compile(_three()), vectors(12), ("_orig_mod.2", "_orig_mod.4")),
+    Case("compiled", _compiled, vectors(12), ("_orig_mod.2", "_orig_mod.4")),
     Case("compiled_part", _compiled_part, vectors(12), ("2", "4")),
     Case(
         "weight_in_a_function",
@@ -165,7 +171,9 @@ CASES = (
     ),
     Case(
         "embedding_of_bounded_norm",
-        lambda: net(lambda m, x: m.out(F.relu(m.table(x))), table=nn.Embedding(20, 16, max_norm=1.0), out=nn.Linear(16, 10)),
+        lambda: net(
+            lambda m, x: m.out(m.table(x)), table=nn.Embedding(20, 16, max_norm=1.0), out=nn.Linear(16, 10)
+        ),
         tokens(20),
         (),
         "the table is rewritten by an operator without a rule",
@@ -179,7 +187,7 @@ CASES = (
     ),
     Case("one_picture", lambda: nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(),
          nn.Linear(256, 8)), images(3, batch=1), (), "a batch of one; the map is flattened"),
-    Case("one_vector_squeezed", lambda: _pair(lambda m, x: m.fc2(F.relu(m.fc1(x)).squeeze())[None]), vectors(12, batch=1),
+    Case("one_vector_squeezed", lambda: _pair(lambda m, x: m.fc2(m.fc1(x).squeeze())[None]), vectors(12, batch=1),
          ("fc2",)),
     Case("empty_batch", lambda: _three(), vectors(12, batch=0), (), "nothing to see: all is pinned"),
     Case("no_layers", nn.Sequential, sequences(12), ()),
