@@ -31,10 +31,10 @@ def _told(rows: Sequence[Row]) -> str:
     limits = " ".join(sorted({f"--time-limit {row.time_limit:g}" for row in rows}))
     return (
         f"Made by `python -m bench.networks --data DATA --cache CACHE {limits} --out ROWS --table REPORT`: "
-        f"{settings}; nothing is trained after pruning. Layers that read the data are not pruned. Coverage is the share "
-        "of the weights of all linear layers and convolutions whose input axis was permuted; outputs before and after "
-        f"permuting differ by {worst:.1e} of their largest entry at most (float64). Loss is in nats; loss and accuracy "
-        "are those on held-out data.\n"
+        f"{settings}; nothing is trained after pruning. Layers that read the data are not pruned. Coverage is the "
+        "share of the weights of all linear layers and convolutions whose input axis was permuted; outputs before and "
+        f"after permuting differ by {worst:.1e} of their largest entry at most (float64). Loss is in nats; loss and "
+        "accuracy are those on held-out data.\n"
     )
 
 
