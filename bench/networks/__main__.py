@@ -1,9 +1,7 @@
 """One-shot pruning of trained networks in both orders: ``python -m bench.networks --data FOLDER --cache FOLDER``."""
 
 import json
-import statistics
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -13,32 +11,10 @@ import typer
 from bench.cli.failing import failing
 from bench.instances.errors import unknown
 from bench.networks.accuracy import Row, measure
+from bench.networks.document import markdown
 from permsolve.io.writing import atomic_write
 
 NAMES = ("cifar-conv", "char-transformer")
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """A line per network: mean over the seeds, and in brackets the least and the largest."""
-    lines = [
-        "| network | seeds | kept, given order % | kept, permuted % "
-        "| accuracy dense % | pruned, given | pruned, permuted | loss dense | pruned, given | pruned, permuted |",
-        "|" + "---|" * 10,
-    ]
-    for name in dict.fromkeys(row.network for row in rows):
-        mine = [row for row in rows if row.network == name]
-        cells = [name, str(len(mine))]
-        cells += [_spread([100 * getattr(row, part) for row in mine], 2) for part in ("kept_given", "kept_permuted")]
-        for kind, scale, digits in (("accuracy", 100.0, 1), ("loss", 1.0, 3)):
-            for state in ("dense", "given", "permuted"):
-                cells.append(_spread([scale * getattr(row, f"{state}_{kind}") for row in mine], digits))
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _spread(numbers: Sequence[float], digits: int) -> str:
-    low, high = min(numbers), max(numbers)
-    return f"{statistics.mean(numbers):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def main(
@@ -51,10 +27,10 @@ def main(
     time_limit: Annotated[float, typer.Option(help="Seconds of search for a whole network.")] = 60.0,
     workers: int = 2,
     out: Annotated[Path | None, typer.Option(help="Write all rows to this JSON file.")] = None,
-    table: Annotated[Path | None, typer.Option(help="Write the table to this Markdown file.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Write the report to this Markdown file.")] = None,
 ) -> None:
     """Print kept magnitude, accuracy and loss of trained networks, pruned in the given order and permuted."""
-    rows = []
+    rows: list[Row] = []
     with failing():
         for name in network or NAMES:
             if name not in NAMES:

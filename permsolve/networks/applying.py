@@ -1,6 +1,6 @@
 """Put permutations into the parameters of a model, or take them out again."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 
 import numpy as np
@@ -32,16 +32,21 @@ def permute_tensors(
     permutations : mapping of str to ndarray
         Group -> permutation: channel ``j`` becomes what channel ``permutation[j]`` was.
     optimizer : Optimizer, optional
-        Its state tensors that have the shape of their parameter follow it.
+        Its state follows the parameters: tensors of their shape, or of length 1 along some axes (factored moments).
 
     Raises
     ------
     InvalidSpecError
-        When a tensor is missing or has another shape; nothing is changed then.
+        When a tensor is missing or has another shape, or state of the optimizer cannot follow; nothing is changed then.
+
+    Notes
+    -----
+    Gradients that are there follow, too.
     """
     tensors = _tensors(model)
     check_tensors(model, spec, spec.shapes)
     done: set[tuple[object, ...]] = set()
+    moves: list[tuple[torch.Tensor, AxisUse, NDArray[np.int64]]] = []
     names: dict[str, list[str]] = {}
     for alias, owner in spec.aliases.items():
         names.setdefault(owner, []).append(alias)
@@ -58,8 +63,9 @@ def permute_tensors(
                 if tensor is None or key in done:
                     continue
                 done.add(key)  # type: ignore[arg-type]
-                for one in [tensor, *_state(optimizer, tensor)]:
-                    _reordered(one, use, permutation)
+                moves += [(one, use, permutation) for one in (tensor, *_followers(name, tensor, use, optimizer))]
+    for tensor, use, permutation in moves:
+        _reordered(tensor, use, permutation)
 
 
 def _reordered(tensor: torch.Tensor, use: AxisUse, permutation: NDArray[np.int64]) -> None:
@@ -85,7 +91,7 @@ def apply_(
     report : Report or path
         What :func:`permute_` returned, or the file that it was saved to. Where it has gathers, these are inserted, too.
     optimizer : Optimizer, optional
-        Its moment buffers follow their parameters.
+        Its moment buffers follow their parameters, factored ones (Adafactor) too; state of other shapes is refused.
 
     Returns
     -------
@@ -95,7 +101,7 @@ def apply_(
     Raises
     ------
     InvalidSpecError
-        When the model lacks a parameter, or has it in another shape.
+        When the model lacks a parameter, or has it in another shape, or state of the optimizer cannot follow.
     FileFormatError
         When the file is no report.
     """
@@ -165,9 +171,23 @@ def _memory(tensor: torch.Tensor) -> int:
     return tensor.data_ptr() if tensor.layout == torch.strided and tensor.numel() and not tensor.is_meta else id(tensor)
 
 
-def _state(optimizer: torch.optim.Optimizer | None, tensor: torch.Tensor) -> Iterable[torch.Tensor]:
-    """State tensors of a parameter that have its shape."""
-    if optimizer is None:
-        return []
-    state = optimizer.state.get(tensor, {})
-    return [one for one in state.values() if isinstance(one, torch.Tensor) and one.shape == tensor.shape]
+def _followers(
+    name: str, tensor: torch.Tensor, use: AxisUse, optimizer: torch.optim.Optimizer | None
+) -> Iterator[torch.Tensor]:
+    """The gradient of a parameter, and what an optimizer knows about each of its entries, rows or columns."""
+    known = dict(optimizer.state.get(tensor, {})) if optimizer is not None else {}
+    if tensor.grad is not None:
+        known["grad"] = tensor.grad
+    for kind, one in known.items():
+        if not isinstance(one, torch.Tensor) or one.numel() == 1:
+            continue
+        whole = one.shape == tensor.shape
+        factor = use.rows is None and one.ndim == tensor.ndim
+        factor = factor and all(a in (1, b) for a, b in zip(one.shape, tensor.shape, strict=True))
+        if one.layout != torch.strided or not (whole or factor):
+            raise InvalidSpecError(
+                f"{kind!r} of {name!r}, of shape {tuple(one.shape)} ({one.layout}), cannot follow a parameter of shape "
+                f"{tuple(tensor.shape)}: clear it first (zero_grad, or a new optimizer)"
+            )
+        if one.shape[use.axis] == tensor.shape[use.axis]:
+            yield one

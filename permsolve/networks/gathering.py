@@ -20,6 +20,7 @@ from permsolve.networks.spec import AxisGroup, AxisUse, Spec
 NAME = "input_gather"
 _PREFIX = "gather:"
 _STANDARD = {kind.forward for kind in PRUNABLE_TYPES}
+_UNKNOWN = "the axis groups do not say which layers read its weight (readers)"
 _OTHERS = "other code than linear layers and convolutions reads its weight"
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -63,7 +64,7 @@ def obstacle(model: nn.Module, spec: Spec, parameter: str | None) -> str | None:
     """Why no gather can stand in front of the layers that read a weight; None where one can."""
     reader = spec.readers.get(spec.aliases.get(parameter, parameter)) if parameter is not None else None
     if reader is None:
-        return _OTHERS
+        return _OTHERS if spec.readers else _UNKNOWN
     for name in reader.layers:
         layer = model.get_submodule(name)
         if not isinstance(layer, PRUNABLE_TYPES):

@@ -21,7 +21,8 @@ from permsolve.networks.solving import solve_all
 from permsolve.networks.spec import Positions, Spec
 from permsolve.networks.stacking import INPUT_AXIS, Stack, consumers_of, stack
 from permsolve.networks.trace import trace
-from permsolve.networks.trace.export import ExampleInputs
+from permsolve.networks.trace.export import ExampleInputs, check_module
+from permsolve.networks.trace.tensors import strange
 from permsolve.networks.verify import Reference
 from permsolve.pattern import Pattern
 from permsolve.registry import get_solver
@@ -100,14 +101,19 @@ def permute_(
     VerificationError
         When outputs differ; then every weight is as before, bit for bit.
     InvalidNetworkError
-        When weights are under masks of :func:`permsolve.networks.prune_`.
+        When weights are under masks of :func:`permsolve.networks.prune_`, or have no values yet, or when the model is
+        no module, or cannot be copied or called for verification.
     InvalidOptionError, InvalidPatternError, InvalidProblemError, UnknownSolverError
         When an argument cannot be used, or a weight holds NaN or infinity.
 
     Notes
     -----
     Memory: beside the model one stacked problem in float32 (rows times columns of one axis group) at a time, or all of
-    them with an executor; with ``verify`` two float64 copies of the model.
+    them with an executor; with ``verify`` one copy of the model in float64 (``python -m bench.networks.memory``
+    measures it). Tracing takes the shapes only.
+
+    Only what the example makes the model do is traced: a model that branches on the shape of its inputs (or on a
+    counter of its own) is permuted for the branch that the example takes.
     """
     parsed = Pattern.parse(pattern)
     scores = get_saliency(saliency)
@@ -115,8 +121,9 @@ def permute_(
     checked_time_limit(time_limit)
     if gather not in ("never", "allowed"):
         raise InvalidOptionError(f"gather must be 'never' or 'allowed', got {gather!r}")
+    check_module(model)
     _refuse_masks(model)
-    chosen = tuple(weight for weight in prunable_weights(model, include, exclude) if weight.tensor.numel())
+    chosen = _chosen(model, include, exclude)
     traced = spec if spec is not None else trace(model, example_inputs, free_outputs=free_outputs)
     reference = Reference(model, example_inputs, seed) if verify else None
     stacks = _stacks(traced, chosen, parsed)
@@ -173,6 +180,18 @@ def _refuse_masks(model: nn.Module) -> None:
                 f"{name.partition('.parametrizations.')[0]} is under a mask of prune_, and a permutation would break "
                 "up its groups: permute before pruning, or make the zeros final with networks.finalize_ first"
             )
+
+
+def _chosen(model: nn.Module, include: NameFilter | None, exclude: NameFilter | None) -> tuple[PrunableWeight, ...]:
+    """The weights that weigh in: those that are chosen, not empty, and dense real tensors."""
+    weights = prunable_weights(model, include, exclude)
+    for weight in weights:
+        if weight.tensor.is_meta:
+            raise InvalidNetworkError(
+                f"{weight.name} is on the meta device and has no values: load the weights first, leave it out with "
+                "exclude=, or ask for the axis groups alone with networks.trace"
+            )
+    return tuple(weight for weight in weights if weight.tensor.numel() and strange(weight.tensor) is None)
 
 
 def _stacks(spec: Spec, chosen: Sequence[PrunableWeight], pattern: Pattern) -> list[Stack]:

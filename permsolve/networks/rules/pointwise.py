@@ -9,8 +9,6 @@ from permsolve.networks.symmetry.value import Value, uniform_value
 
 
 @rule(
-    "dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout", "rrelu",
-    "rrelu_with_noise",
     "where", "masked_fill", "nan_to_num", "clamp", "isclose", "lerp", "relu6", "hardtanh", "celu", "selu",
     "square", "logit", "threshold", "softplus", "addcmul", "addcdiv", "float_power", "true_divide",
     "not_equal", "greater",
@@ -34,6 +32,16 @@ def same(call: Call) -> Outcome:
 def copy(call: Call) -> Outcome:
     """What is overwritten does not matter."""
     return expand(call["src"], call.shape)
+
+
+@rule(
+    "dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout", "rrelu",
+    "rrelu_with_noise",
+)  # fmt: skip
+def random_mask(call: Call) -> Outcome:
+    """Drawn entry by entry: in training no entry is drawn otherwise than another, but in evaluation each counts."""
+    drawn = call.arguments.get("train", call.arguments.get("training", True))
+    return pointwise(call) if call.training or drawn is False or call.arguments.get("p") == 0 else None
 
 
 @rule("bernoulli")

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
-from permsolve.errors import InvalidOptionError, UntraceableError
+from permsolve.errors import InvalidNetworkError, InvalidOptionError, UntraceableError
 
 ExampleInputs = Sequence[Any] | Mapping[str, Any]
 
@@ -42,6 +43,27 @@ def mode(model: nn.Module, training: bool) -> Iterator[None]:
     finally:
         for part, was in before:
             part.training = was
+
+
+def check_module(model: object) -> None:
+    """Refuse what is no module, or has parameters without a shape.
+
+    Raises
+    ------
+    InvalidNetworkError
+        With the remedy.
+    """
+    if not isinstance(model, nn.Module):
+        raise InvalidNetworkError(f"the model must be a torch.nn.Module, got {type(model).__name__}")
+    for name, parameter in model.named_parameters():
+        if is_lazy(parameter):
+            raise InvalidNetworkError(f"{name} has no shape yet: run the model once first")
+
+
+def constants(program: Any) -> list[torch.Tensor]:
+    """Tensors that a graph reads, but that are neither parameters nor buffers."""
+    names = program.graph_signature.inputs_to_lifted_tensor_constants.values()
+    return [program.constants[name] for name in names]
 
 
 PREFIX = "whole."

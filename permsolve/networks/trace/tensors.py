@@ -1,5 +1,6 @@
 """The parameters and buffers of a module: which names stand for one tensor, and which may move at all."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -25,8 +26,12 @@ class Tensors:
     fixed: dict[str, str] = field(default_factory=dict)
 
 
-def named_tensors(model: nn.Module) -> Tensors:
-    """Collect the parameters and buffers of a module."""
+def named_tensors(model: nn.Module, constants: Iterable[torch.Tensor] = ()) -> Tensors:
+    """Collect the parameters and buffers of a module.
+
+    ``constants`` are tensors that the module reads without having them registered: what shares memory with one of them
+    must not move, since the constant would move along.
+    """
     owner: dict[str, str] = {}
     tensors: dict[str, torch.Tensor] = {}
     fixed: dict[str, str] = {}
@@ -39,11 +44,22 @@ def named_tensors(model: nn.Module) -> Tensors:
     for name, tensor in tensors.items():
         if all(alias not in saved for alias, first in owner.items() if first == name):
             fixed[name] = "a buffer that is not saved with the weights"
-        elif tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
-            fixed[name] = "not a dense real tensor"
-    for name in _overlapping(tensors):
-        fixed[name] = "shares memory with another tensor"
+        elif (why := strange(tensor)) is not None:
+            fixed[name] = why
+    # The empty prefix of a name belongs to no parameter.
+    unnamed = {f".{number}": constant for number, constant in enumerate(constants)}
+    for name in _overlapping({**tensors, **unnamed}) - unnamed.keys():
+        fixed[name] = "memory that it shares with another tensor"
     return Tensors(owner, tensors, fixed)
+
+
+def strange(tensor: torch.Tensor) -> str | None:
+    """Why nobody knows what moving the entries of a tensor would do; None for dense real tensors of torch's own."""
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
+        return "its kind: it is no dense real tensor"
+    if type(tensor) not in (torch.Tensor, nn.Parameter):
+        return f"its kind: {type(tensor).__name__} is a tensor class of its own"
+    return None
 
 
 def _identity(tensor: torch.Tensor) -> object:

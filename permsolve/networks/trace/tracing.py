@@ -14,7 +14,7 @@ from permsolve.networks.symmetry.explaining import reasons
 from permsolve.networks.symmetry.resolve import resolve
 from permsolve.networks.symmetry.structure import Indices, Structure
 from permsolve.networks.symmetry.value import Bundle, Value, closed
-from permsolve.networks.trace.export import ExampleInputs, exported
+from permsolve.networks.trace.export import ExampleInputs, check_module, constants, exported
 from permsolve.networks.trace.propagate import Walk
 from permsolve.networks.trace.readings import Reading, readings
 from permsolve.networks.trace.tensors import Tensors, named_tensors
@@ -46,14 +46,17 @@ def trace(model: nn.Module, example_inputs: ExampleInputs, *, free_outputs: Sequ
     ------
     UntraceableError
         When torch cannot export the model in evaluation mode.
+    InvalidNetworkError
+        When it is no module.
     """
-    tensors = named_tensors(model)
+    check_module(model)
     programs = [(exported(model, example_inputs, training=False), False)]
     notes: dict[str, str] = {}
     try:
         programs.append((exported(model, example_inputs, training=True), True))
     except UntraceableError as error:
         notes["training mode"] = f"only the evaluation mode was traced: {error}"
+    tensors = named_tensors(model, [one for program, _ in programs for one in constants(program)])
     free = _output_numbers(programs[0][0], free_outputs)
     read = [readings(program) for program, _ in programs]
     divided = _divided(tensors, read)

@@ -9,6 +9,7 @@ from permsolve.registry import get_solver
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
 from permsolve_solvers.moves.pace import swap_seconds
+from permsolve_solvers.pricing.pricers import priceable
 
 # What exhaustive search proves in a fraction of a second.
 TINY_COLUMNS = 16
@@ -26,14 +27,18 @@ SWAPS = 15.0
 SWAPS_GROUPS = 512
 # Up to so many rows perturbation does better than that (measured).
 FEW_ROWS = 32
+# Of a pass over all groups, group-rows per second of one core: half of what is measured, as passes are not all of it.
+PASS_SPEED = 3.5e10
 # A proof is worth trying when the time left allows so many passes over all groups, and they fit into memory or stream.
 PASSES = 60.0
 PROOF_COLUMNS = 512
 # Without a clock: most work of one pass.
 PASS_WORK = 1e10
-# Most of the time for heuristics where a proof is tried; no more than so many passes over all groups, or so many
-# seconds where those are fewer, since column generation improves what they leave. Cycles that they get without a clock.
-HEURISTIC_SHARE = 0.5
+# So many passes, or this share of the time where that is less, are left for the proof; heuristics get no more than
+# so many passes, or so many seconds where those are fewer, since column generation improves what they leave. Cycles
+# that they get without a clock.
+PROOF_PASSES = 20.0
+PROOF_SHARE = 0.5
 HEURISTIC_PASSES = 200.0
 HEURISTIC_SECONDS = 1.5
 CYCLES = 2
@@ -68,8 +73,9 @@ class Auto:
                 return outcome
         if self._provable(problem, run):
             if run.timed:
-                passes = HEURISTIC_PASSES * self._pass_work(problem) / (SPEED * run.workers)
-                with run.limited(min(HEURISTIC_SHARE * run.remaining, max(HEURISTIC_SECONDS, passes))):
+                one = self._pass_work(problem) / (PASS_SPEED * run.workers)
+                left = run.remaining - min(PROOF_SHARE * run.remaining, PROOF_PASSES * one)
+                with run.limited(min(left, max(HEURISTIC_SECONDS, HEURISTIC_PASSES * one))):
                     get_solver("annealing", cycles=1).solve(problem, run)
             else:
                 get_solver("annealing", cycles=CYCLES).solve(problem, run)
@@ -101,9 +107,9 @@ class Auto:
         """Whether the linear programme over all groups can be solved in the time left."""
         width = problem.columns + problem.padding
         work = Auto._pass_work(problem)
-        if width > PROOF_COLUMNS or problem.pattern.m == 2:
+        if width > PROOF_COLUMNS or problem.pattern.m == 2 or not priceable(problem):
             return False
-        return work * PASSES <= SPEED * run.workers * run.remaining if run.timed else work <= PASS_WORK
+        return work * PASSES <= PASS_SPEED * run.workers * run.remaining if run.timed else work <= PASS_WORK
 
     @staticmethod
     def _pass_work(problem: Problem) -> float:

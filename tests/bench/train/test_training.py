@@ -2,14 +2,12 @@
 
 import dataclasses
 import gzip
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 pytest.importorskip("torch")
 
@@ -27,28 +25,15 @@ from bench.train.networks import build, evaluate, load_data, registry
 from bench.train.networks.registry import Network
 from bench.train.training import load_trained, train
 from permsolve.errors import FileFormatError
+from tests.bench.train.small import write_images
 
 RECIPE = Recipe(steps=30, batch=32, learning_rate=1e-2, warmup=3)
-
-
-def _write_idx(path: Path, array: NDArray[np.uint8]) -> None:
-    header = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
-    path.write_bytes(gzip.compress(header + array.tobytes()))
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """A data folder of images that two pixels tell apart."""
-    folder = tmp_path / "data" / "fashion-mnist"
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 200), ("t10k", 60)):
-        labels = rng.integers(0, 3, count).astype(np.uint8)
-        images = rng.integers(0, 30, (count, 28, 28)).astype(np.uint8)
-        images[np.arange(count), 3, labels] = 255
-        _write_idx(folder / f"{part}-images-idx3-ubyte.gz", images)
-        _write_idx(folder / f"{part}-labels-idx1-ubyte.gz", labels)
-    return folder.parent
+    return write_images(tmp_path)
 
 
 class _Small(nn.Module):
@@ -133,6 +118,18 @@ def test_another_recipe_trains_again(data: Path, tmp_path: Path, small: Callable
     second = train("fashion-mlp", data, tmp_path)
     assert first.sha256 != second.sha256
     assert find(tmp_path, "fashion-mlp") == second
+
+
+@pytest.mark.usefixtures("small")
+def test_the_seed_is_part_of_what_is_kept(data: Path, tmp_path: Path) -> None:
+    """Another seed gives other weights, in a folder of their own or in the place of the first; the same, the same."""
+    first = train("fashion-mlp", data, tmp_path / "zero", seed=0)
+    second = train("fashion-mlp", data, tmp_path / "one", seed=1)
+    assert (first.recipe["seed"], second.recipe["seed"]) == (0, 1)
+    assert first.sha256 != second.sha256
+    assert train("fashion-mlp", data, tmp_path / "zero") == first  # the recipe's own seed is 0
+    assert train("fashion-mlp", data, tmp_path / "zero", seed=1).sha256 == second.sha256
+    assert find(tmp_path / "zero", "fashion-mlp") != first
 
 
 @pytest.mark.usefixtures("small")

@@ -91,13 +91,78 @@ def _cells(gates: int) -> dict[str, nn.Module]:
     return {"enter": nn.Linear(12, 16 * gates), "again": nn.Linear(16, 16 * gates), "out": nn.Linear(16, 10)}
 
 
-_UNSEEN = "the operator is left alone; its weights do not count as prunable"
+_UNSEEN = "the step's own weights do not count as prunable, and its state is the caller's"
+_FOLLOWS = "the hidden axis follows inside the operator, whose weights do not count as prunable"
 
 CASES = (
-    Case("lstm", _built_in(nn.LSTM), sequences(12), ("out",), _UNSEEN),
-    Case("lstm_two_ways", _built_in(nn.LSTM, bidirectional=True, num_layers=2), sequences(12), ("out",), _UNSEEN),
-    Case("gru", _built_in(nn.GRU), sequences(12), ("out",), _UNSEEN),
-    Case("rnn", _built_in(nn.RNN), sequences(12), ("out",), _UNSEEN),
+    Case("lstm", _built_in(nn.LSTM), sequences(12), ("after", "out"), _FOLLOWS),
+    Case(
+        "lstm_two_ways",
+        _built_in(nn.LSTM, bidirectional=True, num_layers=2),
+        sequences(12),
+        ("after", "out"),
+        "each direction has an order of its own",
+    ),
+    Case("lstm_no_bias", _built_in(nn.LSTM, bias=False, num_layers=2), sequences(12), ("after", "out"), _FOLLOWS),
+    Case("lstm_dropout", _built_in(nn.LSTM, num_layers=2, dropout=0.2), sequences(12), ("after", "out"), train=False),
+    Case(
+        "lstm_projected",
+        lambda: net(lambda m, x: m.after(m.core(x)[0]), core=nn.LSTM(12, 32, proj_size=16), after=nn.Linear(16, 10)),
+        sequences(12),
+        ("after",),
+        "cell and projected state are two axes; time comes first",
+    ),
+    Case("gru", _built_in(nn.GRU), sequences(12), ("after", "out"), _FOLLOWS),
+    Case("gru_deep", _built_in(nn.GRU, num_layers=3), sequences(12), ("after", "out"), _FOLLOWS),
+    Case("rnn", _built_in(nn.RNN), sequences(12), ("after", "out"), _FOLLOWS),
+    Case("rnn_relu", _built_in(nn.RNN, nonlinearity="relu"), sequences(12), ("after", "out"), _FOLLOWS),
+    Case(
+        "lstm_last_state",
+        lambda: net(
+            lambda m, x: m.out(torch.cat([part[-1] for part in m.core(x)[1]], -1)),
+            core=nn.LSTM(12, 16, num_layers=2, batch_first=True),
+            out=nn.Linear(32, 10),
+        ),
+        sequences(12),
+        ("out",),
+        "hidden state and cell of the last layer",
+    ),
+    Case(
+        "gru_given_start",
+        lambda: net(
+            lambda m, x, start: m.out(m.core(x, start[:1, :2, :16].repeat(1, 1, 2)[..., :16])[0]),
+            core=nn.GRU(12, 16, batch_first=True),
+            out=nn.Linear(16, 10),
+        ),
+        sequences(12, count=2),
+        (),
+        "the first state is the caller's",
+    ),
+    Case(
+        "lstm_learnt_start",
+        lambda: net(
+            lambda m, x: m.out(m.core(x, (m.h.expand(1, 2, 16).contiguous(), m.c.expand(1, 2, 16).contiguous()))[0]),
+            core=nn.LSTM(12, 16, batch_first=True),
+            out=nn.Linear(16, 10),
+            h=weight(16),
+            c=weight(16),
+        ),
+        sequences(12),
+        ("out",),
+        "the first states are parameters and follow",
+    ),
+    Case(
+        "seq2seq_gru",
+        lambda: net(
+            lambda m, x: m.out(m.decoder(x.flip(1), m.encoder(x)[1])[0]),
+            encoder=nn.GRU(12, 16, batch_first=True),
+            decoder=nn.GRU(12, 16, batch_first=True),
+            out=nn.Linear(16, 10),
+        ),
+        sequences(12),
+        ("out",),
+        "the encoder's last state starts the decoder: both have one order",
+    ),
     Case(
         "elman_by_hand",
         lambda: net(_elman, **_cells(1)),
