@@ -10,7 +10,7 @@ import typer
 
 from bench.cli.failing import failing
 from bench.instances.errors import unknown
-from bench.networks.accuracy import Row, measure
+from bench.networks.accuracy import FIRST_LAYERS, Row, measure
 from bench.networks.document import markdown
 from permsolve.io.writing import atomic_write
 
@@ -20,7 +20,7 @@ NAMES = ("cifar-conv", "char-transformer")
 def main(
     data: Annotated[Path, typer.Option(help="Folder that holds cifar10/ and tinyshakespeare/.")],
     cache: Annotated[Path, typer.Option(envvar="PERMSOLVE_BENCH_CACHE", help="Folder of trained networks.")],
-    network: Annotated[list[str] | None, typer.Option(help=f"May be repeated: {', '.join(NAMES)}.")] = None,
+    network: Annotated[list[str] | None, typer.Option(help=f"May be repeated: {', '.join(FIRST_LAYERS)}.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of training seeds.")] = 3,
     pattern: str = "2:4",
     solver: str = "auto",
@@ -33,8 +33,8 @@ def main(
     rows: list[Row] = []
     with failing():
         for name in network or NAMES:
-            if name not in NAMES:
-                raise unknown("network", name, NAMES)
+            if name not in FIRST_LAYERS:
+                raise unknown("network", name, FIRST_LAYERS)
             for seed in range(seeds):
                 rows.append(
                     measure(
