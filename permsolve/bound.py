@@ -1,7 +1,7 @@
 """Upper bounds on what any permutation keeps."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 
 from permsolve.api import checked_time_limit, checked_workers, solve
@@ -41,7 +41,7 @@ class Bound:
 
     value: float
     method: str
-    certificate: Certificate
+    certificate: Certificate = field(repr=False)  # thousands of numbers
     row_bound: float
     runtime: float
 

@@ -122,3 +122,10 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["bound", str(weight), "--json", str(tmp_path / "b.json")]) == 0
     assert json.loads((tmp_path / "b.json").read_text())["row_bound"] >= document["value"]
     assert main(["bound", str(weight), "--method", "magic"]) == 2
+
+
+def test_a_bound_prints_in_one_line() -> None:
+    """Without the prices that prove it."""
+    text = repr(upper_bound(Problem(np.random.default_rng(0).random((8, 16)), "2:4"), method="rows"))
+    assert text.startswith("Bound(value=")
+    assert "certificate" not in text

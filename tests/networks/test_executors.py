@@ -3,6 +3,7 @@
 import os
 import signal
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,27 @@ class Deadly(Executor):
         return future
 
 
+class Restarting(Deadly):
+    """A pool of one process, made anew when it broke."""
+
+    def __init__(self, marker: Path) -> None:
+        super().__init__(self._pool(), marker)
+        self.pools = [self.executor]
+
+    @staticmethod
+    def _pool() -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        """Run the job, or lose the worker."""
+        try:
+            return super().submit(fn, *args, **kwargs)
+        except BrokenProcessPool:
+            self.executor = self._pool()
+            self.pools.append(self.executor)
+            return super().submit(fn, *args, **kwargs)
+
+
 def _check(executor: Executor) -> None:
     torch.manual_seed(0)
     widths = ((12, 16), (16, 24), (24, 16), (16, 8))
@@ -58,6 +80,17 @@ def test_a_broken_pool_is_made_good_here(tmp_path: Path) -> None:
         _check(Deadly(pool, tmp_path / "killed"))
         assert pool._broken
     assert (tmp_path / "killed").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_replaced(tmp_path: Path) -> None:
+    """By a new pool."""
+    executor = Restarting(tmp_path / "killed")
+    _check(executor)
+    for pool in executor.pools:
+        pool.shutdown()
+    assert (tmp_path / "killed").exists()
+    assert len(executor.pools) == 2
 
 
 @pytest.mark.slow

@@ -1,11 +1,8 @@
 """permute_ and what belongs to it: specs, reports, undoing, errors."""
 
-import os
-import signal
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from copy import deepcopy
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from permsolve import networks, solve
+from permsolve import networks
 from permsolve.errors import FileFormatError, InvalidOptionError, InvalidSpecError, UntraceableError
 from tests.networks.running import outputs, relative_error
 
@@ -162,47 +159,6 @@ def test_a_lost_worker_is_replaced(losses: int) -> None:
     report = networks.permute_(mlp(), inputs(), executor=executor, **FAST)
     assert len(report.groups) == 2
     assert executor.calls == {0: 2, 1: 3, 50: 6}[losses]
-
-
-def _killed_once(marker: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Kill the process that runs this, unless one was killed before."""
-    try:
-        Path(marker).touch(exist_ok=False)
-    except FileExistsError:
-        return solve(*args, **kwargs)
-    os.kill(os.getpid(), signal.SIGKILL)
-    return None
-
-
-class Restarting(Executor):
-    """A pool of one process, made anew when it broke; the first job kills its process."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker, self.pools = str(marker), [self._pool()]
-
-    @staticmethod
-    def _pool() -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        """Run the job, or lose the worker."""
-        try:
-            return self.pools[-1].submit(_killed_once, self.marker, args, kwargs)
-        except BrokenProcessPool:
-            self.pools.append(self._pool())
-            return self.pools[-1].submit(_killed_once, self.marker, args, kwargs)
-
-
-@pytest.mark.slow
-def test_a_killed_process_is_replaced(tmp_path: Path) -> None:
-    """A real one, by a new pool."""
-    executor = Restarting(tmp_path / "killed")
-    report = networks.permute_(mlp(), inputs(), executor=executor, **FAST)
-    for pool in executor.pools:
-        pool.shutdown()
-    assert (tmp_path / "killed").exists()
-    assert len(executor.pools) == 2
-    assert len(report.groups) == 2
 
 
 def test_any_executor_will_do() -> None:
