@@ -103,6 +103,7 @@ def with_gathers(model: nn.Module, spec: Spec, parameters: Iterable[str]) -> Spe
 
 def insert_(model: nn.Module, spec: Spec, parameters: Iterable[str]) -> None:
     """Put gathers, which change nothing yet, in front of the layers that read some weights; those there stay."""
+    changed = False
     for owner in parameters:
         layers = spec.readers[spec.aliases.get(owner, owner)].layers
         first = model.get_submodule(layers[0])
@@ -118,10 +119,14 @@ def insert_(model: nn.Module, spec: Spec, parameters: Iterable[str]) -> None:
                     raise InvalidNetworkError(f"{name} has an attribute {NAME!r} already: leave it out with exclude=")
                 layer.add_module(NAME, gather)
                 layer.register_forward_pre_hook(gather_input, with_kwargs=True)
+                changed = True
+    if changed:
+        _forget_compiled()
 
 
 def remove_(model: nn.Module, spec: Spec, parameters: Iterable[str]) -> None:
     """Take gathers away again that leave the order as it is."""
+    changed = False
     for owner in parameters:
         for name in spec.readers[spec.aliases.get(owner, owner)].layers:
             layer = model.get_submodule(name)
@@ -131,6 +136,15 @@ def remove_(model: nn.Module, spec: Spec, parameters: Iterable[str]) -> None:
                 for key in [key for key, hook in layer._forward_pre_hooks.items() if hook is gather_input]:
                     del layer._forward_pre_hooks[key]
                     layer._forward_pre_hooks_with_kwargs.pop(key, None)
+                changed = True
+    if changed:
+        _forget_compiled()
+
+
+def _forget_compiled() -> None:
+    """Have ``torch.compile`` compile anew what it has compiled: its guards do not look at hooks, so that a compiled
+    model would go on without the gathers, or with those that are gone."""
+    torch.compiler.reset()
 
 
 def gathered_weight(group: AxisGroup) -> str | None:
