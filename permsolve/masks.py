@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from permsolve.errors import InvalidProblemError
+from permsolve.moments import InputMoments
 from permsolve.pattern import Pattern
 from permsolve.problem import Problem
 from permsolve.saliency import SaliencyFunction
@@ -17,6 +18,7 @@ def nm_mask(
     permutation: NDArray[np.int64],
     pattern: Pattern,
     saliency: str | SaliencyFunction = "magnitude",
+    inputs: InputMoments | None = None,
 ) -> NDArray[np.bool_]:
     """Mask of the N largest of every M entries that the permutation brings together.
 
@@ -30,6 +32,8 @@ def nm_mask(
         The pattern.
     saliency : str or callable, default "magnitude"
         What to keep the largest of.
+    inputs : InputMoments, optional
+        What the layer reads, for a calibrated saliency.
 
     Returns
     -------
@@ -37,7 +41,7 @@ def nm_mask(
         In the original column order; of equal entries those first in the permutation are kept.
     """
     _check_width(weight, permutation)
-    problem = Problem.from_weight(weight, pattern, saliency)
+    problem = Problem.from_weight(weight, pattern, saliency, inputs)
     rows, columns = problem.rows, problem.columns
     width = problem.group_count * pattern.m
     padding = width - columns
@@ -119,7 +123,12 @@ def _check_width(weight: NDArray[Any], permutation: NDArray[np.int64]) -> None:
         )
 
 
-def kept_value(weight: Any, pattern: Pattern | str, saliency: str | SaliencyFunction = "magnitude") -> float:
+def kept_value(
+    weight: Any,
+    pattern: Pattern | str,
+    saliency: str | SaliencyFunction = "magnitude",
+    inputs: InputMoments | None = None,
+) -> float:
     """Saliency that a pattern keeps of a weight as it stands.
 
     Parameters
@@ -130,10 +139,12 @@ def kept_value(weight: Any, pattern: Pattern | str, saliency: str | SaliencyFunc
         The pattern.
     saliency : str or callable, default "magnitude"
         What each weight is worth.
+    inputs : InputMoments, optional
+        What the layer reads, for a calibrated saliency.
 
     Raises
     ------
     InvalidProblemError
         When it is no weight, or not finite.
     """
-    return Problem.from_weight(weight, pattern, saliency).baseline
+    return Problem.from_weight(weight, pattern, saliency, inputs).baseline

@@ -1,6 +1,6 @@
 """The permutation problem: a saliency matrix and a pattern."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,18 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from permsolve.errors import InvalidProblemError
 from permsolve.kernels.scoring import group_values
+from permsolve.moments import InputMoments
 from permsolve.pattern import Pattern
 from permsolve.permutation import check_permutation, to_groups
 from permsolve.saliency import SaliencyFunction, get_saliency
-from permsolve.weights import (
-    BLOCK_ELEMENTS,
-    as_array,
-    as_matrix,
-    as_weight,
-    matrix_shape,
-    row_blocks,
-    working_dtype,
-)
+from permsolve.scores import score_blocks
+from permsolve.weights import BLOCK_ELEMENTS, as_array, as_weight, matrix_shape, row_blocks, working_dtype
 
 # Float32 sums of products of this range neither overflow nor lose small entries to denormals.
 _SAFE_MAXIMUM = 2.0**60
@@ -73,26 +67,20 @@ class Problem:
         matrix = as_array(saliency)
         if matrix.ndim != 2:
             raise InvalidProblemError(f"a saliency is a matrix (rows, columns), got shape {matrix.shape}")
-        self._fill(as_weight(matrix), Pattern.parse(pattern), lambda block: block)
+        self._stack(row_blocks(as_weight(matrix)), matrix.shape, Pattern.parse(pattern))
 
-    def _fill(self, weight: NDArray[Any], pattern: Pattern, score: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
-        """Store ``score`` of the weight block by block."""
-        rows, columns = matrix_shape(weight.shape)
-        self._stack(((score(block), block.shape) for block in row_blocks(weight)), rows, columns, pattern)
-
-    def _stack(
-        self, blocks: Iterable[tuple[NDArray[Any], tuple[int, ...]]], rows: int, columns: int, pattern: Pattern
-    ) -> None:
+    def _stack(self, blocks: Iterable[NDArray[Any]], shape: tuple[int, ...], pattern: Pattern) -> None:
         """Store scores block by block, columns first, with room for padding columns."""
+        rows, columns = shape
         padded: NDArray[Any] | None = None
         start = 0
-        for scores, shape in blocks:
-            scored = _checked(scores, shape, start)
+        for block in blocks:
+            scored = _checked(block, columns, start)
             if padded is None:
                 width = pattern.group_count(columns) * pattern.m
                 padded = np.zeros((width, rows), scored.dtype)
-            padded[:columns, start : start + shape[0]] = scored.T
-            start += shape[0]
+            padded[:columns, start : start + len(scored)] = scored.T
+            start += len(scored)
         if padded is None or start != rows:
             raise InvalidProblemError(f"the blocks have {start} rows in all, {rows} were announced")
         padded.flags.writeable = False
@@ -110,6 +98,7 @@ class Problem:
         weight: Any,
         pattern: Pattern | str = "2:4",
         saliency: str | SaliencyFunction = "magnitude",
+        inputs: InputMoments | None = None,
     ) -> "Problem":
         """The problem of a weight: its input channels are the columns.
 
@@ -123,11 +112,16 @@ class Problem:
         saliency : str or callable, default "magnitude"
             Name of a registered saliency, or a function from a (rows, columns) float matrix to scores
             >= 0 of the same shape.
+        inputs : InputMoments, optional
+            What the layer reads, for a calibrated saliency; others do not look at it.
 
         Raises
         ------
         InvalidProblemError
-            When the weight is empty, not real, not finite, or has fewer than 2 or more than 5 dimensions.
+            When the weight is empty, not real, not finite, or has fewer than 2 or more than 5 dimensions, or the
+            moments do not fit it.
+        InvalidOptionError
+            When a calibrated saliency lacks the moments that it needs.
         UnknownSaliencyError
             When no saliency has this name.
         InvalidPatternError
@@ -137,10 +131,7 @@ class Problem:
         parsed = Pattern.parse(pattern)
         array = as_weight(weight)
         problem = cls.__new__(cls)
-        if chosen.elementwise:
-            problem._fill(array, parsed, lambda block: chosen.function(block))
-        else:
-            problem._fill(_scored(as_matrix(array), chosen.function), parsed, lambda block: block)
+        problem._stack(score_blocks(array, chosen, inputs), matrix_shape(array.shape), parsed)
         return problem
 
     @classmethod
@@ -165,9 +156,8 @@ class Problem:
         InvalidPatternError
             When the pattern is impossible.
         """
-        rows, columns = shape
         problem = cls.__new__(cls)
-        problem._stack(((block, (len(block), columns)) for block in blocks), rows, columns, Pattern.parse(pattern))
+        problem._stack(blocks, shape, Pattern.parse(pattern))
         return problem
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -279,18 +269,11 @@ def _total(padded: NDArray[Any]) -> float:
         return float(padded.sum(axis=1, dtype=np.float64).sum())
 
 
-def _scored(matrix: NDArray[Any], function: SaliencyFunction) -> NDArray[Any]:
-    scores = np.asarray(function(matrix))
-    if scores.shape != matrix.shape:
-        raise InvalidProblemError(f"the saliency function returned shape {scores.shape} for a matrix {matrix.shape}")
-    return as_weight(scores)
-
-
-def _checked(scores: NDArray[Any], shape: tuple[int, ...], first_row: int) -> NDArray[Any]:
+def _checked(block: NDArray[Any], columns: int, first_row: int) -> NDArray[Any]:
     """Scores of one block in a float type, refused when one of them is negative, NaN or infinite."""
-    scores = np.asarray(scores)
-    if scores.shape != shape:
-        raise InvalidProblemError(f"the saliency function returned shape {scores.shape} for a matrix {shape}")
+    scores = np.asarray(block)
+    if scores.ndim != 2 or scores.shape[1] != columns:
+        raise InvalidProblemError(f"a block of saliencies has shape (rows, {columns}), got {scores.shape}")
     scores = scores.astype(working_dtype(scores.dtype), copy=False)
     # One pass finds all three faults: NaN fails every comparison.
     good = (scores >= 0.0) & (scores < np.inf)

@@ -18,6 +18,7 @@ from permsolve.io.reading import reading
 from permsolve.io.tensors_out import write_tensors
 from permsolve.io.writing import atomic_write
 from permsolve.masks import nm_mask, reorder
+from permsolve.moments import InputMoments
 from permsolve.pattern import Pattern
 from permsolve.permutation import check_permutation, to_groups
 from permsolve.run import TracePoint
@@ -161,7 +162,9 @@ class Result:
         """
         return reorder(weight, self.permutation)
 
-    def mask(self, weight: Any, saliency: str | SaliencyFunction = "magnitude") -> NDArray[np.bool_]:
+    def mask(
+        self, weight: Any, saliency: str | SaliencyFunction = "magnitude", inputs: InputMoments | None = None
+    ) -> NDArray[np.bool_]:
         """Which entries of a weight to keep, in its *original* column order.
 
         ``apply(weight * mask(weight))`` follows the N:M pattern: exactly N entries of every full group are
@@ -173,6 +176,8 @@ class Result:
             The weight.
         saliency : str or callable, default "magnitude"
             What to keep the largest of (see :meth:`Problem.from_weight`).
+        inputs : InputMoments, optional
+            What the layer reads, for a calibrated saliency.
 
         Returns
         -------
@@ -184,7 +189,7 @@ class Result:
         InvalidProblemError
             When it is no weight, has another number of columns, or is not finite.
         """
-        return nm_mask(as_weight(weight), self.permutation, self.pattern, saliency)
+        return nm_mask(as_weight(weight), self.permutation, self.pattern, saliency, inputs)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values; :meth:`from_dict` is its inverse."""

@@ -85,11 +85,24 @@ def working_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 def row_blocks(weight: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Yield the weight as matrix blocks of whole rows, in :func:`working_dtype`, some 4 M entries each."""
     dtype = working_dtype(weight.dtype)
+    for outputs in _outputs(weight):
+        block = np.moveaxis(outputs, 1, -1)
+        yield np.ascontiguousarray(block, dtype=dtype).reshape(-1, weight.shape[1])
+
+
+def flat_blocks(weight: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield the weight as blocks (some outputs, in * k...) in :func:`working_dtype`, channels before kernel places."""
+    dtype = working_dtype(weight.dtype)
+    for outputs in _outputs(weight):
+        yield np.ascontiguousarray(outputs, dtype=dtype).reshape(len(outputs), -1)
+
+
+def _outputs(weight: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Parts of whole outputs (axis 0), some 4 M entries each."""
     per_output = max(1, weight.size // weight.shape[0])
     step = max(1, BLOCK_ELEMENTS // per_output)
     for start in range(0, weight.shape[0], step):
-        block = np.moveaxis(weight[start : start + step], 1, -1)
-        yield np.ascontiguousarray(block, dtype=dtype).reshape(-1, weight.shape[1])
+        yield weight[start : start + step]
 
 
 def as_matrix(weight: NDArray[Any]) -> NDArray[Any]:

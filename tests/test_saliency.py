@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from permsolve import saliency as module
-from permsolve.errors import UnknownSaliencyError
+from permsolve.errors import InvalidOptionError, InvalidProblemError, UnknownSaliencyError
+from permsolve.masks import kept_value, nm_mask
+from permsolve.moments import InputMoments
+from permsolve.pattern import Pattern
 from permsolve.problem import Problem
 from permsolve.saliency import SaliencyFunction, available_saliencies, get_saliency, register_saliency
+from permsolve.saliency import registry as module
+from permsolve.weights import BLOCK_ELEMENTS
 
 WEIGHT = np.array([[-3.0, 2.0, -1.0, 0.5], [0.0, -4.0, 1.0, 2.0]])
 
@@ -28,7 +32,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_named_ones_are_what_they_say() -> None:
     """Magnitude is the absolute value, squared its square."""
-    assert available_saliencies() == ("magnitude", "squared")
+    assert available_saliencies() == ("magnitude", "obd", "obs", "ria", "squared", "wanda")
     np.testing.assert_array_equal(Problem.from_weight(WEIGHT).saliency, np.abs(WEIGHT))
     np.testing.assert_array_equal(Problem.from_weight(WEIGHT, saliency="squared").saliency, WEIGHT**2)
 
@@ -88,5 +92,90 @@ def test_a_name_is_taken_once() -> None:
 @pytest.mark.parametrize("name", ["hessian", "", None, 3, ["magnitude"]])
 def test_an_unknown_name_lists_the_known_ones(name: str | SaliencyFunction) -> None:
     """The message says what could be given instead."""
-    with pytest.raises(UnknownSaliencyError, match="magnitude, squared, or give a function"):
+    with pytest.raises(UnknownSaliencyError, match=r"magnitude, .*squared, wanda, or give a function"):
         Problem.from_weight(WEIGHT, saliency=name)
+
+
+CALIBRATED = ("obd", "obs", "ria", "wanda")
+
+
+def naive(name: str, w: NDArray[Any], x: NDArray[Any], i: int, j: int) -> float:
+    """Score of one entry of the flat weight of one group, from its formula."""
+    n = len(x)
+    h: NDArray[Any] = np.sum([np.outer(one, one) for one in x], axis=0) / n
+    norm = np.sqrt(h[j, j])
+    if name == "wanda":
+        return float(abs(w[i, j]) * norm)
+    if name == "ria":
+        share = abs(w[i, j]) / sum(abs(w[i, :])) + abs(w[i, j]) / sum(abs(w[:, j]))
+        return float(share * norm**0.5)
+    if name == "obd":
+        return float(w[i, j] ** 2 * h[j, j])
+    damped = h + 0.01 * np.mean(np.diag(h)) * np.eye(len(h))
+    return float(w[i, j] ** 2 / np.linalg.inv(damped)[j, j])
+
+
+@pytest.mark.parametrize("name", CALIBRATED)
+@pytest.mark.parametrize("shape", [(6, 8), (6, 4, 3), (6, 4, 2, 2)])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_calibrated_score_is_its_formula(name: str, shape: tuple[int, ...], groups: int) -> None:
+    """Entry by entry, for linear layers and convolutions, each group with inputs of its own."""
+    rng = np.random.default_rng(5)
+    weight = rng.normal(size=shape)
+    features, each = int(np.prod(shape[1:])), shape[0] // groups
+    x = rng.normal(size=(30, groups, features)) @ rng.normal(size=(features, features))
+    flat = weight.reshape(shape[0], features)
+    expected = np.array(
+        [
+            [
+                naive(name, flat[o // each * each : (o // each + 1) * each], x[:, o // each], o % each, j)
+                for j in range(features)
+            ]
+            for o in range(shape[0])
+        ]
+    ).reshape(shape)
+    moments = InputMoments.from_samples(x)
+    problem = Problem.from_weight(weight, "2:4", name, moments)
+    np.testing.assert_allclose(problem.saliency, np.moveaxis(expected, 1, -1).reshape(-1, shape[1]), rtol=1e-9)
+    mask = nm_mask(weight, np.arange(shape[1]), Pattern(2, 4), name, moments)
+    assert kept_value(weight, "2:4", name, moments) == pytest.approx(expected[mask].sum())
+
+
+@pytest.mark.parametrize("name", CALIBRATED)
+def test_dead_inputs_and_dead_weights_score_zero(name: str) -> None:
+    """And all others are finite."""
+    rng = np.random.default_rng(6)
+    x, weight = rng.normal(size=(20, 8)), rng.normal(size=(4, 8)).astype(np.float32)
+    x[:, 3] = 0.0
+    weight[2], weight[:, 5] = 0.0, 0.0
+    scores = Problem.from_weight(weight, "2:4", name, InputMoments.from_samples(x)).saliency
+    assert not scores[:, 3].any()
+    assert not scores[2].any()
+    assert np.isfinite(scores).all()
+    nothing = Problem.from_weight(weight, "2:4", name, InputMoments.from_samples(np.zeros((3, 8))))
+    assert nothing.total == 0.0
+
+
+@pytest.mark.parametrize("name", CALIBRATED)
+def test_large_weights_are_scored_as_small_ones(name: str) -> None:
+    """Where blocks of rows end does not show."""
+    rows, columns = BLOCK_ELEMENTS // 1000 + 3, 1000
+    weight = np.random.default_rng(7).normal(size=(rows, columns)).astype(np.float32)
+    moments = InputMoments.from_second_moment(np.diag(np.linspace(0.5, 2.0, columns)))
+    whole = get_saliency(name).function(weight.copy(), moments)
+    np.testing.assert_array_equal(Problem.from_weight(weight, "2:4", name, moments).saliency, whole)
+
+
+@pytest.mark.parametrize("name", CALIBRATED)
+def test_without_its_inputs_a_calibrated_saliency_says_what_to_give(name: str) -> None:
+    """One sentence, with the remedy."""
+    with pytest.raises(InvalidOptionError, match=f"{name!r} needs moments .* inputs=.*calibration=.*--inputs"):
+        Problem.from_weight(WEIGHT, saliency=name)
+    with pytest.raises(InvalidProblemError, match=r"1 x 3 inputs do not fit .*\(2, 4\)"):
+        Problem.from_weight(WEIGHT, saliency=name, inputs=InputMoments.from_samples(np.eye(3)))
+
+
+def test_obs_needs_more_than_mean_squares() -> None:
+    """It says so."""
+    with pytest.raises(InvalidOptionError, match="moments='full'"):
+        Problem.from_weight(WEIGHT, saliency="obs", inputs=InputMoments(np.ones(4)))

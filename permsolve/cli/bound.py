@@ -8,7 +8,7 @@ import typer
 
 from permsolve.cli.exit_codes import ExitCode
 from permsolve.cli.outputs import STDOUT, check_output
-from permsolve.cli.parameters import PatternText, SaliencyName, Source, Tensor
+from permsolve.cli.parameters import Inputs, PatternText, SaliencyName, Source, Tensor
 from permsolve.cli.text import printable
 
 
@@ -21,6 +21,7 @@ def bound(
         int | None, typer.Option(min=1, help="Threads to use. Without it: all cores.", show_default=False)
     ] = None,
     saliency: SaliencyName = "magnitude",
+    inputs: Inputs = None,
     tensor: Tensor = None,
     json_path: Annotated[
         str | None,
@@ -35,13 +36,15 @@ def bound(
     check_output(json_path, "--json", (".json",), source)
 
     from permsolve.bound import upper_bound
+    from permsolve.cli.inputs import open_inputs
     from permsolve.io.weight_file import choose_tensor, open_weights
     from permsolve.io.writing import atomic_write
     from permsolve.problem import Problem
 
+    moments_of = open_inputs(inputs, saliency)
     file = open_weights(source)
     info = choose_tensor(file, tensor)
-    problem = Problem.from_weight(file.read(info.name), pattern, saliency)
+    problem = Problem.from_weight(file.read(info.name), pattern, saliency, moments_of(info.name))
     found = upper_bound(problem, time_limit=time_limit, method=method, workers=workers)
     if json_path is not None:
         document = {

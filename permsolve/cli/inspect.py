@@ -1,11 +1,13 @@
 """``permsolve inspect``."""
 
 from permsolve.cli.exit_codes import ExitCode
-from permsolve.cli.parameters import PatternText, SaliencyName, Source
+from permsolve.cli.parameters import Inputs, PatternText, SaliencyName, Source
 from permsolve.cli.text import printable
 
 
-def inspect(source: Source, pattern: PatternText = "2:4", saliency: SaliencyName = "magnitude") -> int:
+def inspect(
+    source: Source, pattern: PatternText = "2:4", saliency: SaliencyName = "magnitude", inputs: Inputs = None
+) -> int:
     """List the tensors of a file: shape, type, whether they can be permuted, and what the pattern keeps of them.
 
     "kept" is the share that the pattern keeps in the given order, "row bound" a share that no order exceeds.
@@ -15,15 +17,15 @@ def inspect(source: Source, pattern: PatternText = "2:4", saliency: SaliencyName
     from rich.table import Table
     from rich.text import Text
 
+    from permsolve.cli.inputs import open_inputs
     from permsolve.cli.progress import share
-    from permsolve.errors import InvalidProblemError
+    from permsolve.errors import FileFormatError, InvalidProblemError
     from permsolve.io.weight_file import open_weights
     from permsolve.pattern import Pattern
     from permsolve.problem import Problem
-    from permsolve.saliency import get_saliency
 
     parsed = Pattern.parse(pattern)
-    get_saliency(saliency)
+    moments_of = open_inputs(inputs, saliency)
     file = open_weights(source)
     table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("tensor", overflow="fold")
@@ -36,8 +38,8 @@ def inspect(source: Source, pattern: PatternText = "2:4", saliency: SaliencyName
         kept, bound, verdict = "", "", info.reason or "yes"
         if info.eligible:
             try:
-                problem = Problem.from_weight(file.read(info.name), parsed, saliency)
-            except InvalidProblemError as error:  # not finite: say so and go on with the others
+                problem = Problem.from_weight(file.read(info.name), parsed, saliency, moments_of(info.name))
+            except (InvalidProblemError, FileFormatError) as error:  # not finite, no moments: go on with the others
                 verdict = str(error).partition(";")[0]
             except MemoryError:
                 verdict = "too large for the memory of this machine"

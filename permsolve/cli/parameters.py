@@ -18,7 +18,22 @@ Tensor = Annotated[
         show_default=False,
     ),
 ]
-SaliencyName = Annotated[str, typer.Option("--saliency", help="What a weight is worth: magnitude or squared.")]
+SaliencyName = Annotated[
+    str,
+    typer.Option(
+        "--saliency",
+        help="What a weight is worth: magnitude or squared; with --inputs wanda, ria, obd or obs, too.",
+    ),
+]
+Inputs = Annotated[
+    Path | None,
+    typer.Option(
+        "--inputs",
+        help="Moments of what the layer reads (.npy, or .npz or .safetensors by name of the weight): mean squares "
+        "(features,) or second moments (features, features), with a leading axis of groups for a grouped convolution.",
+        show_default=False,
+    ),
+]
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:

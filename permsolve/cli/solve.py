@@ -10,7 +10,7 @@ import typer
 
 from permsolve.cli.exit_codes import ExitCode
 from permsolve.cli.outputs import STDOUT, check_output
-from permsolve.cli.parameters import PatternText, SaliencyName, Source, Tensor, parse_options
+from permsolve.cli.parameters import Inputs, PatternText, SaliencyName, Source, Tensor, parse_options
 from permsolve.cli.text import printable
 from permsolve.errors import FileFormatError, InvalidOptionError
 
@@ -31,6 +31,7 @@ def solve(
         int | None, typer.Option(min=1, help="Threads to use. Without it: all cores.", show_default=False)
     ] = None,
     saliency: SaliencyName = "magnitude",
+    inputs: Inputs = None,
     initial: Annotated[
         Path | None, typer.Option(help="A permutation or result to start from.", show_default=False)
     ] = None,
@@ -73,6 +74,7 @@ def solve(
     options = parse_options(option or [])
 
     from permsolve.api import solve as run_solver
+    from permsolve.cli.inputs import open_inputs
     from permsolve.cli.naming import naming
     from permsolve.cli.permutation_files import read_permutations
     from permsolve.cli.progress import progress_line
@@ -85,6 +87,7 @@ def solve(
 
     parsed = Pattern.parse(pattern)
     get_solver(solver, **options)  # a wrong name or option shows before a large file is read
+    moments_of = open_inputs(inputs, saliency)
     start = None
     if initial is not None:
         permutations, _ = read_permutations(initial)
@@ -102,7 +105,7 @@ def solve(
     def problem_of(name: str) -> Problem:
         array = file.read(name)
         with naming(source, name if len(file.tensors()) > 1 else None):
-            return Problem.from_weight(array, parsed, saliency)
+            return Problem.from_weight(array, parsed, saliency, moments_of(name))
 
     if len(chosen) > 1:
         for info in chosen:  # a tensor that cannot be solved must show before hours went into those before it

@@ -13,7 +13,8 @@ from permsolve.networks.spec import AxisGroup, AxisUse, Positions
 from permsolve.pattern import Pattern
 from permsolve.problem import Problem
 from permsolve.saliency import Saliency, SaliencyFunction
-from permsolve.weights import as_weight, matrix_shape, row_blocks
+from permsolve.scores import score_blocks
+from permsolve.weights import as_weight, matrix_shape
 
 INPUT_AXIS = 1
 
@@ -42,12 +43,7 @@ class Consumer:
 
     def saliency(self, saliency: Saliency) -> Iterator[NDArray[np.floating]]:
         """Scores of the weight as a matrix (out * k..., in), in blocks of rows."""
-        array = as_weight(self.tensor)
-        if saliency.elementwise:
-            for block in row_blocks(array):
-                yield saliency.function(block)
-        else:
-            yield saliency.function(np.concatenate(list(row_blocks(array))))
+        return score_blocks(as_weight(self.tensor), saliency)
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,17 @@
-"""What one weight is worth: saliency functions, registered by name.
-
-A saliency turns a weight matrix into non-negative scores of the same shape. The score of a set of
-kept weights is the sum of theirs, so any additive measure can be registered and every solver takes it.
-"""
+"""Names of saliencies."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from permsolve.errors import UnknownSaliencyError
+from permsolve.moments import InputMoments
 
 SaliencyFunction = Callable[[NDArray[Any]], NDArray[Any]]
+CalibratedFunction = Callable[[NDArray[Any], InputMoments], NDArray[Any]]
+Needs = Literal["mean_square", "second_moment"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,33 +23,31 @@ class Saliency:
     name : str
         The name it is registered under.
     function : callable
-        Takes a float32 or float64 matrix (rows, columns), returns scores >= 0 of the same shape.
+        Takes a float32 or float64 matrix (rows, columns), returns scores >= 0 of the same shape. A calibrated one
+        takes the flat weight (outputs, d) of one group of the layer and the moments of what this group reads.
     elementwise : bool
-        Whether a score depends on its own weight only; then large weights are scored block by block.
+        Whether a score depends on its own weight (and on its inputs) only; then large weights are scored block by
+        block.
+    needs : {"mean_square", "second_moment"} or None
+        What a calibrated saliency needs to know of the layer's inputs.
     """
 
     name: str
-    function: SaliencyFunction
+    function: Callable[..., NDArray[Any]]
     elementwise: bool = False
-
-
-def _magnitude(weight: NDArray[Any]) -> NDArray[Any]:
-    """Absolute value of each weight."""
-    magnitude: NDArray[Any] = np.abs(weight)
-    return magnitude
-
-
-def _squared(weight: NDArray[Any]) -> NDArray[Any]:
-    """Square of each weight, in float64 so that neither tiny nor huge float32 weights are lost."""
-    with np.errstate(over="ignore"):  # an infinite score is refused by name later
-        square: NDArray[Any] = np.square(weight, dtype=np.float64)
-    return square
+    needs: Needs | None = None
 
 
 _REGISTRY: dict[str, Saliency] = {}
 
 
-def register_saliency(name: str, function: SaliencyFunction, *, elementwise: bool = False) -> None:
+def register_saliency(
+    name: str,
+    function: SaliencyFunction | CalibratedFunction,
+    *,
+    elementwise: bool = False,
+    needs: Needs | None = None,
+) -> None:
     """Make ``function`` known as ``name`` to :meth:`Problem.from_weight` and the command line.
 
     Parameters
@@ -62,19 +58,17 @@ def register_saliency(name: str, function: SaliencyFunction, *, elementwise: boo
         See :class:`Saliency`.
     elementwise : bool, default False
         See :class:`Saliency`.
+    needs : {"mean_square", "second_moment"}, optional
+        See :class:`Saliency`.
 
     Raises
     ------
     ValueError
         When the name is taken by another function.
     """
-    saliency = Saliency(name, function, elementwise)
+    saliency = Saliency(name, function, elementwise, needs)
     if _REGISTRY.setdefault(name, saliency) != saliency:
         raise ValueError(f"a saliency called {name!r} is registered already: choose another name")
-
-
-register_saliency("magnitude", _magnitude, elementwise=True)
-register_saliency("squared", _squared, elementwise=True)
 
 
 def available_saliencies() -> tuple[str, ...]:
