@@ -10,6 +10,7 @@ the outputs are compared before and after.
 
 from permsolve.errors import VerificationError
 from permsolve.networks.applying import apply_, invert_
+from permsolve.networks.calibration import Calibration, calibrate
 from permsolve.networks.permute import permute_
 from permsolve.networks.pruning import finalize_, is_nm, prune_
 from permsolve.networks.report import GroupReport, Report
@@ -19,11 +20,13 @@ from permsolve.networks.trace import trace
 __all__ = [
     "AxisGroup",
     "AxisUse",
+    "Calibration",
     "GroupReport",
     "Report",
     "Spec",
     "VerificationError",
     "apply_",
+    "calibrate",
     "finalize_",
     "invert_",
     "is_nm",

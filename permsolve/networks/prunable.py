@@ -65,16 +65,27 @@ def prunable_weights(
     InvalidOptionError
         When a pattern matches no layer, since that is a typing error.
     """
-    found: dict[int, PrunableWeight] = {}
+    weights = tuple(weight for weight, _ in _found(model).values())
+    included = _chosen(weights, include, "include") if include is not None else {weight.name for weight in weights}
+    excluded = _chosen(weights, exclude, "exclude") if exclude is not None else set()
+    return tuple(weight for weight in weights if weight.name in included - excluded)
+
+
+def layers_of(model: nn.Module) -> dict[str, tuple[nn.Module, ...]]:
+    """Name of each weight of :func:`prunable_weights` -> all layers that have it."""
+    return {weight.name: tuple(layers) for weight, layers in _found(model).values()}
+
+
+def _found(model: nn.Module) -> dict[int, tuple[PrunableWeight, list[nn.Module]]]:
+    """Each weight with all layers that have it, by the identity of what it is made from."""
+    found: dict[int, tuple[PrunableWeight, list[nn.Module]]] = {}
     for module_name, module in model.named_modules():
         if isinstance(module, PRUNABLE_TYPES) and isinstance(getattr(module, WEIGHT, None), Tensor):
             name = f"{module_name}.{WEIGHT}" if module_name else WEIGHT
             source, parameter = _source(module, module_name)
-            found.setdefault(id(source), PrunableWeight(name, module_name, module, parameter))
-    weights = tuple(found.values())
-    included = _chosen(weights, include, "include") if include is not None else {weight.name for weight in weights}
-    excluded = _chosen(weights, exclude, "exclude") if exclude is not None else set()
-    return tuple(weight for weight in weights if weight.name in included - excluded)
+            weight = PrunableWeight(name, module_name, module, parameter)
+            found.setdefault(id(source), (weight, []))[1].append(module)
+    return found
 
 
 def _source(module: nn.Module, module_name: str) -> tuple[object, str | None]:

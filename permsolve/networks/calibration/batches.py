@@ -1,0 +1,79 @@
+"""Calibration data: batches, and what a model is called with for one of them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from permsolve.errors import InvalidOptionError
+
+
+class Batches:
+    """An iterable of batches whose first one can be looked at beforehand.
+
+    Raises
+    ------
+    InvalidOptionError
+        When it is no iterable, or has no batch.
+    """
+
+    def __init__(self, batches: Iterable[Any]) -> None:
+        if isinstance(batches, Tensor | Mapping) or not isinstance(batches, Iterable):
+            raise InvalidOptionError(
+                f"batches is an iterable of batches, got {type(batches).__name__}: put a single one into a list"
+            )
+        self._batches = batches
+        iterator = iter(batches)
+        self.once = iterator is batches
+        missing = object()
+        self.first: Any = next(iterator, missing)
+        if self.first is missing:
+            raise InvalidOptionError("batches has no batch: give at least one")
+        self._rest: Iterator[Any] | None = iterator if self.once else None
+        self.count = len(batches) if hasattr(batches, "__len__") else 0
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.once:
+            return iter(self._batches)
+        if self._rest is None:
+            raise InvalidOptionError(
+                "batches can be read only once, and the calibration needs them again: give a list or another iterable "
+                "that starts anew"
+            )
+        rest, self._rest = self._rest, None
+        return chain([self.first], rest)
+
+
+def call(model: torch.nn.Module, batch: Any, device: torch.device | None) -> None:
+    """Call a model with a batch: a tensor, a tuple or list of arguments, or arguments by name.
+
+    Raises
+    ------
+    InvalidOptionError
+        When the batch is something else.
+    """
+    moved = _moved(batch, device)
+    if isinstance(moved, Tensor):
+        model(moved)
+    elif isinstance(moved, dict):
+        model(**moved)
+    elif isinstance(moved, tuple | list):
+        model(*moved)
+    else:
+        raise InvalidOptionError(
+            f"a batch is a tensor, a tuple of arguments, or a dict of arguments by name, got {type(batch).__name__}"
+        )
+
+
+def _moved(value: Any, device: torch.device | None) -> Any:
+    if isinstance(value, Tensor):
+        return value if device is None else value.to(device)
+    if isinstance(value, Mapping):  # the encodings of tokenizers, too
+        return {name: _moved(part, device) for name, part in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_moved(part, device) for part in value))
+    if isinstance(value, tuple | list):
+        return type(value)(_moved(part, device) for part in value)
+    return value

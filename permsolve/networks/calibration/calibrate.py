@@ -1,0 +1,234 @@
+"""Run a model over calibration data, and sum up what its layers read."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from permsolve.errors import InvalidNetworkError, InvalidOptionError
+from permsolve.moments import InputMoments
+from permsolve.networks.calibration.batches import Batches, call
+from permsolve.networks.calibration.calibration import Calibration
+from permsolve.networks.calibration.geometry import Geometry
+from permsolve.networks.calibration.sharing import Diverged, Notes, Tokens
+from permsolve.networks.calibration.sums import Sums
+from permsolve.networks.calibration.watching import has_standard_forward, watched
+from permsolve.networks.prunable import WEIGHT, NameFilter, layers_of, prunable_weights
+from permsolve.networks.trace.export import check_module, mode
+
+_LOGGER = logging.getLogger(__name__)
+# A sum in float64, and one product in float32.
+_BYTES = 8 + 4
+
+
+def calibrate(
+    model: nn.Module,
+    batches: Iterable[object],
+    *,
+    device: torch.device | str | None = None,
+    include: NameFilter | None = None,
+    exclude: NameFilter | None = None,
+    moments: str = "full",
+    memory_limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Calibration:
+    """Second moments of what every Linear and Conv1d/2d/3d layer of a model reads, over calibration data.
+
+    The model runs in evaluation mode without gradients, and is afterwards as it was.
+
+    Parameters
+    ----------
+    model : Module
+        The model.
+    batches : iterable
+        What the model is called with: tensors, tuples of arguments, or dicts of arguments by name. An iterable that
+        can be read only once (a generator) does where one pass is enough.
+    device : device, optional
+        Where to run the model; it is moved there, and back. Without it, where it is. Batches are moved to it.
+    include, exclude : str, iterable of str, or callable, optional
+        Which layers: see :func:`permsolve.networks.prunable.prunable_weights`.
+    moments : {"full", "diagonal"}, default "full"
+        All second moments, ``d * d`` for a layer of ``d`` inputs, or their diagonal only, which is enough for the
+        saliencies ``wanda``, ``ria`` and ``obd``.
+    memory_limit : int, optional
+        Bytes for sums at a time: as many layers as fit are summed up in one pass over the batches, in the order of
+        their calls, and further passes follow. Layers that do not fit alone are refused.
+    progress : callable, optional
+        Called with the numbers of batches done and of batches in all (0 where their number is not known).
+
+    Returns
+    -------
+    Calibration
+        Moments by name of the weight (``layer.weight``). Layers that were not reached are in its ``missing``.
+
+    Raises
+    ------
+    InvalidOptionError
+        When an argument cannot be used, there is no batch, or batches that can be read once are needed again.
+    InvalidNetworkError
+        When the model is no module or has no such layer, or a layer reads NaN or infinity.
+
+    Notes
+    -----
+    Products of a batch are made in float32 (float64 where the layer's input is), and summed in float64; means are kept
+    as float32 (float64). A weight that several layers share, or that is used several times, sums up over
+    all uses. Layers that are given the very same tensor (query, key and value) share one sum and one array.
+
+    The first batch is run once more, before all others, to see which layers share inputs, and in what order they are
+    called. What reads a weight without calling its layer, as ``nn.MultiheadAttention`` does with its output projection,
+    is seen by its product (:mod:`permsolve.networks.calibration.watching`).
+    """
+    check_module(model)
+    if moments not in ("full", "diagonal"):
+        raise InvalidOptionError(f"moments must be 'full' or 'diagonal', got {moments!r}")
+    weights = {weight.name: weight for weight in prunable_weights(model, include, exclude)}
+    if not weights:
+        raise InvalidNetworkError(f"{type(model).__name__} has no Linear or convolution layer to calibrate")
+    layers = {name: modules for name, modules in layers_of(model).items() if name in weights}
+    run = _Run(model, layers, Batches(batches), moments == "full", memory_limit, progress)
+    with _running(model, device) as run.device:
+        found = run.all()
+    missing = {name: _reason(layers[name]) for name in weights if name not in found}
+    return Calibration({name: found[name] for name in weights if name in found}, missing)
+
+
+class _Run:
+    """All passes over the batches."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Mapping[str, Sequence[nn.Module]],
+        batches: Batches,
+        full: bool,
+        memory_limit: int | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self.model, self.layers, self.batches, self.full = model, layers, batches, full
+        self.memory_limit, self.progress = memory_limit, progress
+        self.device: torch.device | None = None
+        self.shapes: dict[str, tuple[int, int]] = {}
+        for name, modules in layers.items():
+            weight = getattr(modules[0], WEIGHT)
+            self.shapes[name] = getattr(modules[0], "groups", 1), weight[0].numel()
+
+    def all(self) -> dict[str, InputMoments]:
+        """Moments of all weights that are reached."""
+        tokens, entered = Tokens(), set[str]()
+        # Of computed weights only those are watched that are known to need it: to keep their address, they are kept.
+        odd = [name for name, modules in self.layers.items() if _watch_first(modules)]
+        with watched(self.layers, tokens.add, odd, entered):
+            call(self.model, self.batches.first, self.device)
+        products = [name for name in self.layers if name in entered or name not in tokens.calls]
+        leaders = tokens.leaders(self.layers, products)
+        try:
+            return self._passes(leaders, products)
+        except Diverged as error:
+            _LOGGER.info("%s reads other inputs than in the first batch: calibrating without shared sums", error)
+            return self._passes({name: name for name in leaders}, products)
+
+    def _passes(self, leaders: Mapping[str, str], products: Sequence[str]) -> dict[str, InputMoments]:
+        members: dict[str, list[str]] = {}
+        for name, leader in leaders.items():
+            members.setdefault(leader, []).append(name)
+        blocks = list(self._blocks(members))
+        if len(blocks) > 1 and self.batches.once:
+            raise InvalidOptionError(
+                f"memory_limit={self.memory_limit} makes {len(blocks)} passes over the batches necessary, which can be "
+                "read only once: give a list or another iterable that starts anew, or a larger limit"
+            )
+        found: dict[str, InputMoments] = {}
+        for number, block in enumerate(blocks):
+            sums = {leader: Sums(leader, self.shapes[leader][1], self.full) for leader in block}
+            chosen = {name: leaders[name] for leader in block for name in members[leader]}
+            self._pass(chosen, sums, [name for name in products if name in chosen], number, len(blocks))
+            for leader in block:
+                moments = sums.pop(leader).moments()
+                if moments is not None:
+                    found |= dict.fromkeys(members[leader], moments)
+        return found
+
+    def _pass(
+        self, leaders: Mapping[str, str], sums: Mapping[str, Sums], products: Sequence[str], number: int, passes: int
+    ) -> None:
+        """One pass over the batches for some of the layers."""
+        notes = Notes()
+
+        def seen(name: str, x: Tensor, geometry: Geometry) -> None:
+            notes.add(name, x, geometry)
+            leader = leaders[name]
+            if leader == name:
+                sums[name].add(x, geometry)
+            elif not notes.agree(name, leader):
+                raise Diverged(name)
+
+        with watched({name: self.layers[name] for name in leaders}, seen, products):
+            for done, batch in enumerate(self.batches, 1):
+                notes = Notes()
+                call(self.model, batch, self.device)
+                for name, leader in leaders.items():
+                    if len(notes.calls[name]) != len(notes.calls[leader]):
+                        raise Diverged(name)
+                if self.progress is not None:
+                    self.progress(number * self.batches.count + done, passes * self.batches.count)
+
+    def _blocks(self, members: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
+        """Layers that are summed up at the same time."""
+        block: list[str] = []
+        used = 0
+        for leader in members:
+            groups, features = self.shapes[leader]
+            size = groups * features * (features if self.full else 1) * _BYTES
+            if self.memory_limit is not None and size > self.memory_limit:
+                raise InvalidOptionError(
+                    f"memory_limit={self.memory_limit} is less than the {size} bytes that {leader} needs alone: give "
+                    "more, leave it out with exclude=, or calibrate with moments='diagonal'"
+                )
+            if block and self.memory_limit is not None and used + size > self.memory_limit:
+                yield block
+                block, used = [], 0
+            block.append(leader)
+            used += size
+        yield block
+
+
+def _watch_first(modules: Sequence[nn.Module]) -> bool:
+    """Whether products with a weight are looked at from the first batch on."""
+    parametrized = WEIGHT not in modules[0]._parameters
+    projection = isinstance(modules[0], nn.modules.linear.NonDynamicallyQuantizableLinear)
+    return not parametrized or projection or not all(has_standard_forward(module) for module in modules)
+
+
+def _reason(modules: Sequence[nn.Module]) -> str:
+    if all(has_standard_forward(module) for module in modules):
+        return "no batch calls its layer, and no product with the whole weight was seen"
+    return "its layer has a forward of its own, in which no product with the whole weight was seen"
+
+
+@contextmanager
+def _running(model: nn.Module, device: torch.device | str | None) -> Iterator[torch.device | None]:
+    """The model in evaluation mode on a device, as eager code whose parts can be seen; afterwards as it was."""
+    tensors = [*model.parameters(), *model.buffers()]
+    homes = {tensor.device for tensor in tensors}
+    if device is not None and len(homes) > 1:
+        raise InvalidOptionError(
+            f"device={str(device)!r}: the model lies on {len(homes)} devices "
+            f"({', '.join(sorted(map(str, homes)))}): leave the device out"
+        )
+    home = next(iter(homes)) if len(homes) == 1 else None
+    target = torch.device(device) if device is not None else home
+    fast = torch.backends.mha.get_fastpath_enabled()
+    with ExitStack() as stack:
+        if device is not None and home is not None:
+            stack.callback(model.to, home)
+            model.to(target)
+        # The fast path of attention and encoder layers calls none of their parts.
+        stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
+        torch.backends.mha.set_fastpath_enabled(False)
+        if hasattr(torch.compiler, "set_stance"):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(mode(model, False))
+        stack.enter_context(torch.no_grad())
+        yield target

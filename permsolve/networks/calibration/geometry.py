@@ -1,0 +1,108 @@
+"""The inputs of a convolution as rows that its flattened weight is multiplied by."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Entries of the unfolded input that are made at a time.
+CHUNK = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How a layer reads its input; one of a linear layer has no kernel.
+
+    Attributes
+    ----------
+    kernel, stride, dilation : tuple of int
+        One entry for each spatial dimension.
+    padding : tuple of int
+        As :func:`torch.nn.functional.pad` takes it.
+    padding_mode : str
+        As :func:`torch.nn.functional.pad` calls it.
+    groups : int
+        Groups of the convolution.
+    """
+
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    padding: tuple[int, ...] = ()
+    padding_mode: str = "constant"
+    groups: int = 1
+
+    @classmethod
+    def of(cls, layer: nn.Module) -> "Geometry":
+        """That of a Linear or Conv1d/2d/3d layer."""
+        if isinstance(layer, nn.Linear):
+            return cls()
+        assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d)
+        return cls(
+            tuple(layer.kernel_size),
+            tuple(layer.stride),
+            tuple(layer.dilation),
+            tuple(layer._reversed_padding_repeated_twice),  # for padding="same", too
+            "constant" if layer.padding_mode == "zeros" else layer.padding_mode,
+            layer.groups,
+        )
+
+    @classmethod
+    def of_call(cls, weight: Tensor, stride: Any, padding: Any, dilation: Any, groups: int) -> "Geometry":
+        """That of a call of ``aten.convolution``."""
+        spatial = weight.ndim - 2
+
+        def each(numbers: Any) -> tuple[int, ...]:
+            return tuple(numbers) * (spatial if len(numbers) == 1 else 1)
+
+        pads = tuple(pad for one in reversed(each(padding)) for pad in (one, one))
+        return cls(tuple(weight.shape[2:]), each(stride), each(dilation), pads, "constant", groups)
+
+    def rows(self, x: Tensor, features: int) -> Iterator[Tensor]:
+        """Rows of an input, in parts of bounded size.
+
+        Parameters
+        ----------
+        x : Tensor
+            Input of the layer: (..., in) of a linear one, (in, places...) or (batch, in, places...) of a convolution.
+        features : int
+            Width of the flattened weight.
+
+        Yields
+        ------
+        Tensor, shape (samples, groups, features)
+            Channels before places of the kernel, as ``weight.reshape(out, -1)`` has them.
+        """
+        if not self.kernel:
+            yield x.reshape(-1, 1, features)
+            return
+        spatial = len(self.kernel)
+        if x.ndim == spatial + 1:
+            x = x.unsqueeze(0)
+        if any(self.padding):
+            x = F.pad(x, self.padding, mode=self.padding_mode)
+        for dim, (size, step, dilation) in enumerate(zip(self.kernel, self.stride, self.dilation, strict=True), 2):
+            x = x.unfold(dim, dilation * (size - 1) + 1, step)[..., ::dilation]
+        # (batch, channels, places..., kernel...): still a view of the input
+        windows = x.unflatten(1, (self.groups, -1))
+        windows = windows.permute(0, *range(3, 3 + spatial), 1, 2, *range(3 + spatial, 3 + 2 * spatial))
+        for image in windows.split(max(1, CHUNK // max(1, windows[:1].numel()))):
+            lines = max(1, CHUNK // max(1, image[:, :1].numel()))
+            for part in image.split(lines, dim=1):
+                yield part.reshape(-1, self.groups, features)
+
+
+def moments_of(rows: Tensor, full: bool) -> Tensor:
+    """Sum over rows (samples, groups, d) of their products, (groups, d, d), or of their squares, (groups, d).
+
+    Products are in float32 (float64 for float64), whatever autocast says; squares are summed in float64.
+    """
+    with torch.autocast(rows.device.type, enabled=False):
+        rows = rows if rows.dtype == torch.float64 else rows.float()
+        if not full:
+            return rows.square().sum(0, dtype=torch.float64)
+        by_group = rows.transpose(0, 1)
+        return by_group.transpose(1, 2) @ by_group

@@ -1,0 +1,67 @@
+"""Running sums of the second moments of what one layer reads."""
+
+import torch
+from torch import Tensor
+
+from permsolve.errors import InvalidNetworkError
+from permsolve.moments import InputMoments
+from permsolve.networks.calibration.geometry import Geometry, moments_of
+
+
+class Sums:
+    """Sums in float64 of products that are made in float32, or in float64 where inputs are.
+
+    Parameters
+    ----------
+    name : str
+        The weight, for messages.
+    features : int
+        Width of its flattened form.
+    full : bool
+        Whether all products are summed, or squares only.
+    """
+
+    def __init__(self, name: str, features: int, full: bool) -> None:
+        self.name, self.features, self.full = name, features, full
+        self.samples = 0
+        self._total: Tensor | None = None
+        self._double = False
+
+    def add(self, x: Tensor, geometry: Geometry) -> None:
+        """Add what the layer reads in one call.
+
+        Raises
+        ------
+        InvalidNetworkError
+            When it holds NaN or infinity.
+        """
+        for rows in geometry.rows(x.detach(), self.features):
+            if not len(rows):
+                continue
+            found = moments_of(rows, self.full)
+            if not torch.isfinite(found.diagonal(dim1=1, dim2=2) if self.full else found).all():
+                raise InvalidNetworkError(
+                    f"{self.name} reads NaN, infinite or huge values: look at the calibration data, or leave the layer "
+                    "out with exclude="
+                )
+            self.samples += len(rows)
+            self._double |= rows.dtype == torch.float64
+            if self._total is None:
+                self._total = found.double()
+            else:
+                self._total += found
+
+    def moments(self) -> InputMoments | None:
+        """Means of all that was added, None when nothing was; the sums are used up."""
+        if self._total is None:
+            return None
+        mean = self._total.div_(self.samples).cpu()
+        self._total = None
+        if not self.full:
+            return InputMoments(mean.numpy(), samples=self.samples)
+        mean_square = mean.diagonal(dim1=1, dim2=2).clone()
+        second = mean if self._double else mean.float()
+        del mean
+        upper = second.mT.clone()  # products of matrices need not be symmetric to the last bit
+        second.add_(upper).mul_(0.5)
+        return InputMoments(mean_square.numpy(), second.numpy(), self.samples)
