@@ -1,6 +1,6 @@
 """Calibration data: batches, and what a model is called with for one of them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from itertools import chain
 from typing import Any
 
@@ -32,7 +32,7 @@ class Batches:
         if self.first is missing:
             raise InvalidOptionError("batches has no batch: give at least one")
         self._rest: Iterator[Any] | None = iterator if self.once else None
-        self.count = len(batches) if hasattr(batches, "__len__") else 0
+        self.count = len(batches) if isinstance(batches, Sized) else 0
 
     def __iter__(self) -> Iterator[Any]:
         if not self.once:
