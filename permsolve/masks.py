@@ -9,7 +9,7 @@ from permsolve.errors import InvalidProblemError
 from permsolve.moments import InputMoments
 from permsolve.pattern import Pattern
 from permsolve.problem import Problem
-from permsolve.saliency import SaliencyFunction
+from permsolve.saliency import AnySaliency
 from permsolve.weights import BLOCK_ELEMENTS, as_array, as_weight, row_blocks
 
 
@@ -17,7 +17,7 @@ def nm_mask(
     weight: NDArray[Any],
     permutation: NDArray[np.int64],
     pattern: Pattern,
-    saliency: str | SaliencyFunction = "magnitude",
+    saliency: AnySaliency = "magnitude",
     inputs: InputMoments | None = None,
 ) -> NDArray[np.bool_]:
     """Mask of the N largest of every M entries that the permutation brings together.
@@ -30,7 +30,7 @@ def nm_mask(
         Order of the columns.
     pattern : Pattern
         The pattern.
-    saliency : str or callable, default "magnitude"
+    saliency : str, callable or Saliency, default "magnitude"
         What to keep the largest of.
     inputs : InputMoments, optional
         What the layer reads, for a calibrated saliency.
@@ -126,7 +126,7 @@ def _check_width(weight: NDArray[Any], permutation: NDArray[np.int64]) -> None:
 def kept_value(
     weight: Any,
     pattern: Pattern | str,
-    saliency: str | SaliencyFunction = "magnitude",
+    saliency: AnySaliency = "magnitude",
     inputs: InputMoments | None = None,
 ) -> float:
     """Saliency that a pattern keeps of a weight as it stands.
@@ -137,7 +137,7 @@ def kept_value(
         The weight.
     pattern : Pattern or str
         The pattern.
-    saliency : str or callable, default "magnitude"
+    saliency : str, callable or Saliency, default "magnitude"
         What each weight is worth.
     inputs : InputMoments, optional
         What the layer reads, for a calibrated saliency.

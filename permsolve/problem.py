@@ -13,7 +13,7 @@ from permsolve.kernels.scoring import group_values
 from permsolve.moments import InputMoments
 from permsolve.pattern import Pattern
 from permsolve.permutation import check_permutation, to_groups
-from permsolve.saliency import SaliencyFunction, get_saliency
+from permsolve.saliency import AnySaliency, get_saliency
 from permsolve.scores import score_blocks
 from permsolve.weights import BLOCK_ELEMENTS, as_array, as_weight, matrix_shape, row_blocks, working_dtype
 
@@ -97,7 +97,7 @@ class Problem:
         cls,
         weight: Any,
         pattern: Pattern | str = "2:4",
-        saliency: str | SaliencyFunction = "magnitude",
+        saliency: AnySaliency = "magnitude",
         inputs: InputMoments | None = None,
     ) -> "Problem":
         """The problem of a weight: its input channels are the columns.
@@ -109,9 +109,9 @@ class Problem:
             out * k... rows and in columns. A memory map is read block by block.
         pattern : Pattern or str, default "2:4"
             The pattern.
-        saliency : str or callable, default "magnitude"
-            Name of a registered saliency, or a function from a (rows, columns) float matrix to scores
-            >= 0 of the same shape.
+        saliency : str, callable or Saliency, default "magnitude"
+            Name of a registered saliency, a function from a (rows, columns) float matrix to scores
+            >= 0 of the same shape, or a :class:`permsolve.saliency.Saliency`.
         inputs : InputMoments, optional
             What the layer reads, for a calibrated saliency; others do not look at it.
 

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from permsolve.networks.prunable import PrunableWeight
-from permsolve.networks.spec import Spec
-from permsolve.networks.stacking import INPUT_AXIS
+from permsolve.networks.spec import INPUT_AXIS, Spec
 from permsolve.pattern import Pattern
 
 

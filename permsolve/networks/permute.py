@@ -4,30 +4,30 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from permsolve.api import checked_time_limit
 from permsolve.errors import InvalidNetworkError, InvalidOptionError
-from permsolve.masks import kept_value
 from permsolve.networks.applying import permute_tensors, put_, take_
+from permsolve.networks.calibration.calibration import Calibration
 from permsolve.networks.coverage import coverage, covered, output_orders, reasons
 from permsolve.networks.gathering import gathered_weight, insert_, obstacle, with_gathers
 from permsolve.networks.prunable import NameFilter, PrunableWeight, prunable_weights
 from permsolve.networks.pruning.mask import NMMask
 from permsolve.networks.report import GroupReport, Report
 from permsolve.networks.solving import solve_all
-from permsolve.networks.spec import Positions, Spec
-from permsolve.networks.stacking import INPUT_AXIS, Stack, consumers_of, stack
+from permsolve.networks.spec import INPUT_AXIS, Positions, Spec
+from permsolve.networks.stacking import Stack, consumers_of, stack
 from permsolve.networks.trace import trace
 from permsolve.networks.trace.export import ExampleInputs, check_module
 from permsolve.networks.trace.tensors import strange
 from permsolve.networks.verify import Reference
+from permsolve.networks.worth import Worth
 from permsolve.pattern import Pattern
 from permsolve.registry import get_solver
 from permsolve.result import Result
-from permsolve.saliency import SaliencyFunction, get_saliency
+from permsolve.saliency import AnySaliency, get_saliency
 
 Solved = tuple[Stack, Positions, Result]
 
@@ -44,7 +44,8 @@ def permute_(
     time_limit: float = 60.0,
     seed: int = 0,
     workers: int | None = None,
-    saliency: str | SaliencyFunction = "magnitude",
+    saliency: AnySaliency = "magnitude",
+    calibration: Calibration | None = None,
     include: NameFilter | None = None,
     exclude: NameFilter | None = None,
     verify: bool = True,
@@ -70,8 +71,11 @@ def permute_(
         Seconds of search for the whole network, shared by work.
     seed, workers
         See :func:`permsolve.solve`.
-    saliency : str or callable, default "magnitude"
+    saliency : str, callable or Saliency, default "magnitude"
         What each weight is worth (see :meth:`permsolve.Problem.from_weight`).
+    calibration : Calibration, optional
+        What the layers read (:func:`permsolve.networks.calibrate`), for a calibrated saliency: of all layers that weigh
+        in. Afterwards ``calibration.permuted(report)`` is that of the permuted model.
     include, exclude : str, iterable of str, or callable, optional
         Which layers will be pruned, by name (see :func:`permsolve.networks.prune_`): only they weigh in. Others follow.
     verify : bool, default True
@@ -104,7 +108,7 @@ def permute_(
         When weights are under masks of :func:`permsolve.networks.prune_`, or have no values yet, or when the model is
         no module, or cannot be copied or called for verification.
     InvalidOptionError, InvalidPatternError, InvalidProblemError, UnknownSolverError
-        When an argument cannot be used, or a weight holds NaN or infinity.
+        When an argument cannot be used, a weight holds NaN or infinity, or its calibration is missing or does not fit.
 
     Notes
     -----
@@ -116,7 +120,7 @@ def permute_(
     counter of its own) is permuted for the branch that the example takes.
     """
     parsed = Pattern.parse(pattern)
-    scores = get_saliency(saliency)
+    worth = Worth(get_saliency(saliency), calibration)
     get_solver(solver)
     checked_time_limit(time_limit)
     if gather not in ("never", "allowed"):
@@ -124,6 +128,7 @@ def permute_(
     check_module(model)
     _refuse_masks(model)
     chosen = _chosen(model, include, exclude)
+    worth.check(chosen)
     traced = spec if spec is not None else trace(model, example_inputs, free_outputs=free_outputs)
     reference = Reference(model, example_inputs, seed) if verify else None
     stacks = _stacks(traced, chosen, parsed)
@@ -131,20 +136,19 @@ def permute_(
     if wanted:
         stacks = _stacks(with_gathers(model, traced, wanted), chosen, parsed)
     results = solve_all(
-        stacks, parsed, scores, solver=solver, time_limit=time_limit, seed=seed, workers=workers, executor=executor,
+        stacks, parsed, worth, solver=solver, time_limit=time_limit, seed=seed, workers=workers, executor=executor,
         progress=progress,
     )  # fmt: skip
     solved = [(one, one.permutation(result.permutation), result) for one, result in zip(stacks, results, strict=True)]
-    before = sum(kept_value(weight.tensor, parsed, saliency) for weight in chosen)
-    gathered = _worthwhile(wanted, solved, parsed, saliency)
+    before = sum(worth.kept(weight, parsed) for weight in chosen)
+    gathered = _worthwhile(wanted, solved, parsed, worth)
     groups = with_gathers(model, traced, gathered) if gathered else traced
     insert_(model, groups, gathered)
-    kept = [
-        report
-        for one, permutation, result in solved
-        if one.group.name in {group.name for group in groups.groups}
-        if (report := _accepted(model, groups, one, permutation, result, chosen, parsed, saliency)) is not None
-    ]
+    kept: list[GroupReport] = []
+    for one, permutation, result in solved:
+        if one.group.name in {group.name for group in groups.groups}:
+            report, worth = _accepted(model, groups, one, permutation, result, chosen, parsed, worth)
+            kept += [report] if report is not None else []
     permutations = {report.name: report.permutation for report in kept}
     orders = output_orders(groups, permutations)
     error = None
@@ -165,7 +169,7 @@ def permute_(
         coverage=coverage(everything, groups, permutations),
         skipped=reasons(everything, chosen, groups, permutations, parsed, obstacles),
         value_before=before,
-        value_after=sum(kept_value(weight.tensor, parsed, saliency) for weight in chosen),
+        value_after=sum(worth.kept(weight, parsed) for weight in chosen),
         max_relative_error=error,
         outputs=orders,
         gathered={name: traced.readers[name].entries for name in gathered},
@@ -217,9 +221,7 @@ def _to_gather(
     return tuple(wanted), obstacles
 
 
-def _worthwhile(
-    wanted: Sequence[str], solved: Sequence[Solved], pattern: Pattern, saliency: str | SaliencyFunction
-) -> tuple[str, ...]:
+def _worthwhile(wanted: Sequence[str], solved: Sequence[Solved], pattern: Pattern, worth: Worth) -> tuple[str, ...]:
     """Those of the weights that N:M keeps more of in an order of their own."""
     found: dict[str, None] = {}
     for one, permutation, _ in solved:
@@ -227,11 +229,8 @@ def _worthwhile(
         if owner is not None and owner in wanted:
             (consumer, _), *_ = one.parts
             order = consumer.use.order(permutation, consumer.tensor.shape[INPUT_AXIS])
-            index = torch.from_numpy(order).to(consumer.tensor.device)
-            before = kept_value(consumer.tensor, pattern, saliency)
-            if kept_value(consumer.tensor.index_select(INPUT_AXIS, index), pattern, saliency) > before * (
-                1 + _ROUNDING
-            ):
+            problem = consumer.problem(pattern, worth)
+            if problem.value(order) > problem.baseline * (1 + _ROUNDING):
                 found[owner] = None
     return tuple(found)
 
@@ -244,21 +243,23 @@ def _accepted(
     result: Result,
     chosen: Sequence[PrunableWeight],
     pattern: Pattern,
-    saliency: str | SaliencyFunction,
-) -> GroupReport | None:
-    """Permute the model by a result, unless the weights as they stand in memory would lose by it."""
+    worth: Worth,
+) -> tuple[GroupReport | None, Worth]:
+    """Permute the model and what its weights are worth by a result, unless these would lose by it as they stand."""
     group = next(group for group in spec.groups if group.name == one.group.name)
     consumers = consumers_of(group, chosen, spec.aliases)
 
-    def kept() -> NDArray[np.float64]:
-        both: NDArray[np.float64] = np.array([consumer.kept(pattern, saliency) for consumer in consumers]).sum(axis=0)
+    def kept(worth: Worth) -> NDArray[np.float64]:
+        both: NDArray[np.float64] = np.array([consumer.kept(pattern, worth) for consumer in consumers]).sum(axis=0)
         return both
 
-    before = kept()
+    before = kept(worth)
     permute_tensors(model, spec, {group.name: permutation})
-    after = kept()
+    moved = worth.permuted(spec, {group.name: permutation})
+    after = kept(moved)
     if after[0] < before[0] * (1.0 - _ROUNDING):
         permute_tensors(model, spec, {group.name: np.argsort(permutation)})
-        return None
+        return None, worth
     # What the columns of others lose or gain beside these counts, too.
-    return GroupReport(group.name, group.size, group.parameters, permutation, float(before[1]), float(after[1]), result)
+    values = float(before[1]), float(after[1])
+    return GroupReport(group.name, group.size, group.parameters, permutation, *values, result), moved

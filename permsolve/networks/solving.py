@@ -7,9 +7,9 @@ from typing import Any
 
 from permsolve.api import solve
 from permsolve.networks.stacking import Stack
+from permsolve.networks.worth import Worth
 from permsolve.pattern import Pattern
 from permsolve.result import Result
-from permsolve.saliency import Saliency
 
 _LOGGER = logging.getLogger(__name__)
 ATTEMPTS = 3
@@ -28,7 +28,7 @@ _LOST = {
 def solve_all(
     stacks: Sequence[Stack],
     pattern: Pattern,
-    saliency: Saliency,
+    worth: Worth,
     *,
     solver: str,
     time_limit: float,
@@ -46,7 +46,7 @@ def solve_all(
 
     def arguments(stack: Stack) -> tuple[tuple[Any, ...], dict[str, Any]]:
         limit = max(_SHORTEST, time_limit * stack.work / total)
-        return (stack.problem(pattern, saliency), solver), {"time_limit": limit, "seed": seed, "workers": workers}
+        return (stack.problem(pattern, worth), solver), {"time_limit": limit, "seed": seed, "workers": workers}
 
     results: list[Result] = []
     if executor is None:

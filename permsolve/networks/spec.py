@@ -19,6 +19,9 @@ FORMAT_VERSION = 2
 
 Positions = NDArray[np.int64]
 
+# The axis of a weight along which its inputs lie.
+INPUT_AXIS = 1
+
 
 @dataclass(frozen=True, eq=False)
 class AxisUse:

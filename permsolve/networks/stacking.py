@@ -9,14 +9,11 @@ from torch import Tensor
 
 from permsolve.masks import nm_mask
 from permsolve.networks.prunable import PrunableWeight
-from permsolve.networks.spec import AxisGroup, AxisUse, Positions
+from permsolve.networks.spec import INPUT_AXIS, AxisGroup, AxisUse, Positions
+from permsolve.networks.worth import Worth
 from permsolve.pattern import Pattern
 from permsolve.problem import Problem
-from permsolve.saliency import Saliency, SaliencyFunction
-from permsolve.scores import score_blocks
 from permsolve.weights import as_weight, matrix_shape
-
-INPUT_AXIS = 1
 
 
 @dataclass(frozen=True)
@@ -32,18 +29,18 @@ class Consumer:
         tensor = self.weight.tensor
         return tensor if self.use.rows is None else tensor[self.use.rows[0] : self.use.rows[1]]
 
-    def kept(self, pattern: Pattern, saliency: str | SaliencyFunction) -> tuple[float, float]:
+    def kept(self, pattern: Pattern, worth: Worth) -> tuple[float, float]:
         """What N:M keeps of these rows as they stand: in all columns, and in those of the group."""
-        array = as_weight(self.tensor)
-        problem = Problem.from_weight(array, pattern, saliency)
-        mask = nm_mask(array, np.arange(array.shape[1]), pattern, saliency)
-        worth = np.where(np.moveaxis(mask, 1, -1).reshape(problem.saliency.shape), problem.saliency, 0.0)
-        columns = worth.sum(axis=0, dtype=np.float64)
+        array, inputs = as_weight(self.tensor), worth.inputs(self.weight, self.use.rows)
+        problem = Problem.from_weight(array, pattern, worth.saliency, inputs)
+        mask = nm_mask(array, np.arange(array.shape[1]), pattern, worth.saliency, inputs)
+        kept = np.where(np.moveaxis(mask, 1, -1).reshape(problem.saliency.shape), problem.saliency, 0.0)
+        columns = kept.sum(axis=0, dtype=np.float64)
         return float(columns.sum()), float(columns[self.use.positions].sum())
 
-    def saliency(self, saliency: Saliency) -> Iterator[NDArray[np.floating]]:
-        """Scores of the weight as a matrix (out * k..., in), in blocks of rows."""
-        return score_blocks(as_weight(self.tensor), saliency)
+    def problem(self, pattern: Pattern, worth: Worth) -> Problem:
+        """The problem of these rows alone."""
+        return Problem.from_weight(self.tensor, pattern, worth.saliency, worth.inputs(self.weight, self.use.rows))
 
 
 @dataclass(frozen=True)
@@ -78,13 +75,13 @@ class Stack:
         rows, columns = self.shape
         return float(rows) * columns**2
 
-    def problem(self, pattern: Pattern, saliency: Saliency) -> Problem:
+    def problem(self, pattern: Pattern, worth: Worth) -> Problem:
         """The stacked problem, filled block by block: never more than one block beside it in memory."""
-        return Problem.from_blocks(self._blocks(saliency), self.shape, pattern)
+        return Problem.from_blocks(self._blocks(worth), self.shape, pattern)
 
-    def _blocks(self, saliency: Saliency) -> Iterator[NDArray[np.floating]]:
+    def _blocks(self, worth: Worth) -> Iterator[NDArray[np.floating]]:
         for consumer, positions in self.parts:
-            for block in consumer.saliency(saliency):
+            for block in worth.blocks(consumer.weight, consumer.tensor, consumer.use.rows):
                 for copy in positions.T:
                     yield block[:, copy]
 

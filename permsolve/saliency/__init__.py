@@ -9,6 +9,7 @@ from permsolve.saliency.magnitude import magnitude
 from permsolve.saliency.obd import obd
 from permsolve.saliency.obs import obs
 from permsolve.saliency.registry import (
+    AnySaliency,
     CalibratedFunction,
     Saliency,
     SaliencyFunction,
@@ -21,6 +22,7 @@ from permsolve.saliency.squared import squared
 from permsolve.saliency.wanda import wanda
 
 __all__ = [
+    "AnySaliency",
     "CalibratedFunction",
     "Saliency",
     "SaliencyFunction",

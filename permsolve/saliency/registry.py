@@ -38,6 +38,9 @@ class Saliency:
     needs: Needs | None = None
 
 
+# How a saliency may be given: by name, as a function of the weight, or whole.
+AnySaliency = str | SaliencyFunction | Saliency
+
 _REGISTRY: dict[str, Saliency] = {}
 
 
@@ -76,14 +79,16 @@ def available_saliencies() -> tuple[str, ...]:
     return tuple(sorted(_REGISTRY))
 
 
-def get_saliency(saliency: str | SaliencyFunction) -> Saliency:
-    """Look a saliency up by name; a callable is wrapped as it is.
+def get_saliency(saliency: AnySaliency) -> Saliency:
+    """Look a saliency up by name; a callable is wrapped, and a :class:`Saliency` is taken, as it is.
 
     Raises
     ------
     UnknownSaliencyError
         When no saliency has this name.
     """
+    if isinstance(saliency, Saliency):
+        return saliency
     if callable(saliency):
         return Saliency(getattr(saliency, "__name__", "custom"), saliency)
     try:

@@ -15,8 +15,7 @@ from permsolve.io.safetensors import SafetensorsFile
 from permsolve.io.tensors_out import write_tensors
 from permsolve.moments import InputMoments
 from permsolve.networks.report import Report
-from permsolve.networks.spec import AxisUse, Spec
-from permsolve.networks.stacking import INPUT_AXIS
+from permsolve.networks.spec import INPUT_AXIS, AxisUse, Spec
 
 FORMAT = "permsolve-calibration"
 FORMAT_VERSION = 1

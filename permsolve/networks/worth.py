@@ -1,0 +1,81 @@
+"""What the weights of a network are worth: a saliency, with what each layer reads where it looks at that."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from permsolve.errors import InvalidOptionError
+from permsolve.masks import kept_value
+from permsolve.moments import InputMoments
+from permsolve.networks.calibration.calibration import Calibration
+from permsolve.networks.prunable import PrunableWeight
+from permsolve.networks.spec import Spec
+from permsolve.pattern import Pattern
+from permsolve.saliency import Saliency
+from permsolve.scores import score_blocks
+from permsolve.weights import as_weight
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """A saliency and the calibration that it needs.
+
+    Attributes
+    ----------
+    saliency : Saliency
+        What each weight is worth.
+    calibration : Calibration or None
+        What each layer reads; not looked at by a saliency that is not calibrated.
+    """
+
+    saliency: Saliency
+    calibration: Calibration | None = None
+
+    def check(self, weights: Sequence[PrunableWeight]) -> None:
+        """Refuse weights whose inputs are not known, where the saliency needs them.
+
+        Raises
+        ------
+        InvalidOptionError
+            With the name of the first one, and the remedy.
+        """
+        if self.saliency.needs is None:
+            return
+        if self.calibration is None:
+            raise InvalidOptionError(
+                f"saliency {self.saliency.name!r} needs a calibration: give calibration=networks.calibrate(model, "
+                "batches)"
+            )
+        for weight in weights:
+            if weight.name not in self.calibration:
+                why = self.calibration.missing.get(weight.name, "it was left out")
+                raise InvalidOptionError(
+                    f"saliency {self.saliency.name!r} needs moments of what {weight.name} reads, and the calibration "
+                    f"has none ({why}): leave the layer out with exclude=, or calibrate anew"
+                )
+
+    def inputs(self, weight: PrunableWeight, rows: tuple[int, int] | None = None) -> InputMoments | None:
+        """What a weight, or some of its rows, is multiplied by; None where the saliency does not look at it."""
+        if self.saliency.needs is None or self.calibration is None:
+            return None
+        moments = self.calibration[weight.name]
+        return moments if rows is None else moments.of_rows(rows, weight.tensor.shape[0])
+
+    def blocks(
+        self, weight: PrunableWeight, tensor: Any, rows: tuple[int, int] | None = None
+    ) -> Iterator[NDArray[np.floating]]:
+        """Scores of ``tensor``, some rows of a weight, as a matrix (out * k..., in), in blocks of rows."""
+        return score_blocks(as_weight(tensor), self.saliency, self.inputs(weight, rows))
+
+    def kept(self, weight: PrunableWeight, pattern: Pattern) -> float:
+        """What a pattern keeps of a weight as it stands."""
+        return kept_value(weight.tensor, pattern, self.saliency, self.inputs(weight))
+
+    def permuted(self, spec: Spec, permutations: Mapping[str, NDArray[np.int64]]) -> "Worth":
+        """That of the weights after groups of a spec were permuted."""
+        if self.saliency.needs is None or self.calibration is None:
+            return self
+        return replace(self, calibration=self.calibration.reordered(spec, permutations))
