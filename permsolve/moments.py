@@ -212,6 +212,12 @@ class InputMoments:
                 second[group] = second[group][np.ix_(places, places)]
         return self._with(mean_square, second, inverses)
 
+    def regrouped(self, order: ArrayLike) -> "InputMoments":
+        """The moments after the groups of the convolution were re-ordered: group ``i`` is what ``order[i]`` was."""
+        index = np.asarray(order, np.int64)
+        second = None if self.second_moment is None else self.second_moment[index]
+        return self._with(self.mean_square[index], second, {d: known[index] for d, known in self._inverses.items()})
+
     def _with(
         self,
         mean_square: NDArray[np.float64],

@@ -115,3 +115,13 @@ def test_what_is_not_known_is_refused() -> None:
         InputMoments.from_second_moment(np.ones((2, 2))).inverse_diagonal(0.0)
     with pytest.raises(InvalidProblemError, match="does not fit 2 features"):
         InputMoments(np.ones(2)).permuted([0, 1, 2])
+
+
+def test_groups_move_as_a_whole() -> None:
+    """With all that is known of them."""
+    x = samples(groups=3)
+    moments = InputMoments.from_samples(x)
+    moments.inverse_diagonal()
+    moved, expected = moments.regrouped([2, 0, 1]), InputMoments.from_samples(x[:, [2, 0, 1]])
+    np.testing.assert_allclose(moved.mean_square, expected.mean_square)
+    np.testing.assert_allclose(moved.inverse_diagonal(), expected.inverse_diagonal())

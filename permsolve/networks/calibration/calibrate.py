@@ -119,7 +119,7 @@ class _Run:
         tokens, entered = Tokens(), set[str]()
         # Of computed weights only those are watched that are known to need it: to keep their address, they are kept.
         odd = [name for name, modules in self.layers.items() if _watch_first(modules)]
-        with watched(self.layers, tokens.add, odd, entered):
+        with _buffers_kept(self.model), watched(self.layers, tokens.add, odd, entered):
             call(self.model, self.batches.first, self.device)
         products = [name for name in self.layers if name in entered or name not in tokens.calls]
         leaders = tokens.leaders(self.layers, products)
@@ -164,7 +164,8 @@ class _Run:
             elif not notes.agree(name, leader):
                 raise Diverged(name)
 
-        with watched({name: self.layers[name] for name in leaders}, seen, products):
+        layers = {name: self.layers[name] for name in leaders}
+        with _buffers_kept(self.model), watched(layers, seen, products):
             for done, batch in enumerate(self.batches, 1):
                 notes = Notes()
                 call(self.model, batch, self.device)
@@ -205,6 +206,21 @@ def _reason(modules: Sequence[nn.Module]) -> str:
     if all(has_standard_forward(module) for module in modules):
         return "no batch calls its layer, and no product with the whole weight was seen"
     return "its layer has a forward of its own, in which no product with the whole weight was seen"
+
+
+@contextmanager
+def _buffers_kept(model: nn.Module) -> Iterator[None]:
+    """Undo what a run does to buffers, for models that count or average in evaluation, too."""
+    before = [(buffer, buffer._version, buffer.clone()) for buffer in model.buffers()]
+    named = [(module, dict(module._buffers)) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, buffers in named:
+            module._buffers.update(buffers)
+        for buffer, version, value in before:
+            if buffer._version != version:
+                buffer.copy_(value)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -83,23 +84,21 @@ class Calibration(Mapping[str, InputMoments]):
         uses: dict[str, list[tuple[AxisUse, NDArray[np.int64]]]] = {}
         for group in spec.groups:
             for use in group.uses:
-                if group.name in permutations and use.axis == INPUT_AXIS and not use.values:
+                if group.name in permutations and use.axis <= INPUT_AXIS and not use.values:
                     uses.setdefault(use.name, []).append((use, permutations[group.name]))
         done: dict[tuple[Any, ...], InputMoments] = {}
         found = {}
         for name, moments in self._moments.items():
-            key: tuple[Any, ...] = (id(moments),)
-            steps = []
-            for owner in _owners(name, spec):
-                for use, permutation in uses.get(owner, ()):
-                    rows, width = spec.shapes[owner][:2]
-                    order = use.order(permutation, width)
-                    groups = _groups(name, use.rows, rows, moments, spec.shapes[owner])
-                    steps.append((order, moments.features // width, groups))
-                    key = (*key, order.tobytes(), groups)
+            steps = [
+                _Step.of(name, use, permutation, spec.shapes[owner], moments)
+                for owner in _owners(name, spec)
+                for use, permutation in uses.get(owner, ())
+                if use.axis == INPUT_AXIS or moments.groups > 1
+            ]
+            key = (id(moments), *((step.order.tobytes(), step.kernel, step.groups) for step in steps))
             if key not in done:
-                for order, kernel, groups in steps:
-                    moments = moments.permuted(order, kernel, groups)
+                for step in steps:
+                    moments = step.apply(moments)
                 done[key] = moments
             found[name] = done[key]
         return Calibration(found, self.missing)
@@ -172,14 +171,46 @@ def _owners(name: str, spec: Spec) -> dict[str, None]:
     return dict.fromkeys(spec.aliases.get(one, one) for one in names)
 
 
-def _groups(
-    name: str, rows: tuple[int, int] | None, total: int, moments: InputMoments, shape: tuple[int, ...]
-) -> tuple[int, ...]:
-    """The groups of a convolution that some rows of its weight are."""
-    if int(np.prod(shape[1:])) != moments.features or total % moments.groups:
-        raise InvalidSpecError(f"{name}: moments of {moments.features} features do not fit a weight of shape {shape}")
-    start, stop = (0, total) if rows is None else rows
-    each = total // moments.groups
-    if start % each or stop % each:
-        raise InvalidSpecError(f"{name}: rows {(start, stop)} are no whole groups of {each} rows")
-    return tuple(range(start // each, stop // each))
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What re-ordering one axis of a weight does to its moments.
+
+    Attributes
+    ----------
+    order : ndarray of int64
+        Index along the channels of some groups of the convolution; or along its groups, which move where the
+        outputs of a depthwise convolution do.
+    kernel : int
+        Places of the kernel.
+    groups : tuple of int or None
+        The groups whose channels are re-ordered, None when the groups themselves are.
+    """
+
+    order: NDArray[np.int64]
+    kernel: int
+    groups: tuple[int, ...] | None
+
+    @classmethod
+    def of(
+        cls, name: str, use: AxisUse, permutation: NDArray[np.int64], shape: tuple[int, ...], moments: InputMoments
+    ) -> "_Step":
+        rows, width = shape[:2]
+        if int(np.prod(shape[1:])) != moments.features or rows % moments.groups:
+            raise InvalidSpecError(
+                f"{name}: moments of {moments.features} features do not fit a weight of shape {shape}"
+            )
+        order, each = use.order(permutation, shape[use.axis]), rows // moments.groups
+        if use.axis != INPUT_AXIS:
+            sources = order.reshape(moments.groups, each) // each
+            if (sources != sources[:, :1]).any():
+                raise InvalidSpecError(f"{name}: its rows move between groups of the convolution")
+            return cls(sources[:, 0], 1, None)
+        start, stop = (0, rows) if use.rows is None else use.rows
+        if start % each or stop % each:
+            raise InvalidSpecError(f"{name}: rows {(start, stop)} are no whole groups of {each} rows")
+        return cls(order, moments.features // width, tuple(range(start // each, stop // each)))
+
+    def apply(self, moments: InputMoments) -> InputMoments:
+        if self.groups is None:
+            return moments.regrouped(self.order)
+        return moments.permuted(self.order, self.kernel, self.groups)

@@ -76,12 +76,12 @@ class Geometry:
         Tensor, shape (samples, groups, features)
             Channels before places of the kernel, as ``weight.reshape(out, -1)`` has them.
         """
+        x = _unbatched(x.detach())
         if not self.kernel:
             yield x.reshape(-1, 1, features)
             return
         spatial = len(self.kernel)
-        if x.ndim == spatial + 1:
-            x = x.unsqueeze(0)
+        x = x.reshape(-1, *x.shape[-1 - spatial :])
         if any(self.padding):
             x = F.pad(x, self.padding, mode=self.padding_mode)
         for dim, (size, step, dilation) in enumerate(zip(self.kernel, self.stride, self.dilation, strict=True), 2):
@@ -93,6 +93,14 @@ class Geometry:
             lines = max(1, CHUNK // max(1, image[:, :1].numel()))
             for part in image.split(lines, dim=1):
                 yield part.reshape(-1, self.groups, features)
+
+
+def _unbatched(x: Tensor) -> Tensor:
+    """A tensor of ``torch.vmap`` with the axes that it hides, in front."""
+    functorch = torch._C._functorch
+    while functorch.is_batchedtensor(x):
+        x = functorch.get_unwrapped(x).movedim(functorch.maybe_get_bdim(x), 0)
+    return x
 
 
 def moments_of(rows: Tensor, full: bool) -> Tensor:

@@ -35,7 +35,7 @@ class Sums:
         InvalidNetworkError
             When it holds NaN or infinity.
         """
-        for rows in geometry.rows(x.detach(), self.features):
+        for rows in geometry.rows(x, self.features):
             if not len(rows):
                 continue
             found = moments_of(rows, self.full)

@@ -221,16 +221,24 @@ def test_a_memory_limit_makes_several_passes() -> None:
 
 
 class Failing(nn.Module):
-    """Has layers in several modes, and may raise after some of them."""
+    """Has layers in several modes, counts its calls, and may raise after some of them."""
+
+    calls: Tensor
+    last: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.fc, self.norm = nn.Linear(4, 4), nn.BatchNorm1d(4)
+        self.register_buffer("calls", torch.zeros(()))
+        self.register_buffer("last", torch.zeros(3, 4))
         self.fails = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Through both."""
         assert not self.training
+        assert self.calls == 0
+        self.calls += 1
+        self.last = x
         out: Tensor = self.norm(self.fc(x))
         if self.fails:
             raise RuntimeError("no")
