@@ -19,7 +19,21 @@ def _transformer() -> dict[str, Shape]:
     return layers
 
 
-# The first convolution of cifar-conv is left out: three input channels leave nothing to choose.
+def _resnet() -> dict[str, Shape]:
+    layers: dict[str, Shape] = {}
+    before = 16
+    for block in range(9):
+        channels = (16, 32, 64)[block // 3]
+        layers[f"blocks.{block}.conv1"] = (channels, before, 3, 3)
+        layers[f"blocks.{block}.conv2"] = (channels, channels, 3, 3)
+        if channels != before:
+            layers[f"blocks.{block}.shortcut.0"] = (channels, before, 1, 1)
+        before = channels
+    layers["head"] = (10, before)
+    return layers
+
+
+# The first convolutions are left out: three input channels leave nothing to choose.
 NETWORKS: Mapping[str, Mapping[str, Shape]] = MappingProxyType(
     {
         "fashion-mlp": {"fc1": (1024, 784), "fc2": (1024, 1024), "fc3": (10, 1024)},
@@ -31,6 +45,7 @@ NETWORKS: Mapping[str, Mapping[str, Shape]] = MappingProxyType(
             "conv6": (256, 256, 3, 3),
             "head": (10, 256),
         },
+        "resnet-20": _resnet(),
         "char-transformer": _transformer(),
     }
 )

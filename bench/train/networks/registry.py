@@ -15,6 +15,7 @@ from bench.train.loop import Recipe, Score, score
 from bench.train.networks.char_transformer import ALPHABET, LENGTH, CharTransformer
 from bench.train.networks.cifar_conv import CifarConv
 from bench.train.networks.fashion_mlp import FashionMlp
+from bench.train.networks.resnet20 import ResNet20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ _NETWORKS = {
         CifarConv,
         lambda folder: load_packed_jpeg(folder / "cifar10"),
         Recipe(steps=600, batch=100, learning_rate=3e-3),
+    ),
+    "resnet-20": Network(
+        ResNet20,
+        lambda folder: load_packed_jpeg(folder / "cifar10"),
+        Recipe(steps=1600, batch=64, learning_rate=3e-3),
     ),
     "char-transformer": Network(
         CharTransformer,

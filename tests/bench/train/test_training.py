@@ -74,6 +74,7 @@ def test_catalogue_matches_the_networks(name: str) -> None:
     [
         ("fashion-mlp", torch.zeros(3, 784), (3, 10)),
         ("cifar-conv", torch.zeros(3, 3, 32, 32), (3, 10)),
+        ("resnet-20", torch.zeros(3, 3, 32, 32), (3, 10)),
         ("char-transformer", torch.zeros(3, 64, dtype=torch.int64), (3, 64, 65)),
     ],
 )
