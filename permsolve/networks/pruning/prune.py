@@ -1,6 +1,8 @@
-"""Masks for all weights of a network."""
+"""Masks for all weights of a network, and new values for what they keep."""
 
 from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -8,14 +10,26 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
-from permsolve.errors import InvalidNetworkError, InvalidProblemError
+from permsolve.errors import InvalidNetworkError, InvalidOptionError, InvalidProblemError
 from permsolve.masks import nm_mask
+from permsolve.networks.calibration import Calibration, calibrate
 from permsolve.networks.prunable import WEIGHT, NameFilter, PrunableWeight, prunable_weights
 from permsolve.networks.pruning.holders import Holder, holders, overlapping
 from permsolve.networks.pruning.mask import NMMask, mask_of
+from permsolve.networks.pruning.masks import Masks
+from permsolve.networks.pruning.update import updated
+from permsolve.networks.worth import Worth
 from permsolve.pattern import Pattern
-from permsolve.saliency import SaliencyFunction
+from permsolve.saliency import SaliencyFunction, get_saliency
 from permsolve.weights import as_weight
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What happens to one weight."""
+
+    weight: PrunableWeight
+    places: list[Holder]
 
 
 def prune_(
@@ -25,7 +39,10 @@ def prune_(
     saliency: str | SaliencyFunction = "magnitude",
     include: NameFilter | None = None,
     exclude: NameFilter | None = None,
-) -> dict[str, Tensor]:
+    calibration: Calibration | None = None,
+    update: str | None = None,
+    batches: Iterable[object] | None = None,
+) -> Masks:
     """Prune the Linear and Conv1d/2d/3d weights of a model to N:M, in place, by masks that training keeps.
 
     Each weight is put under an :class:`NMMask` (:mod:`torch.nn.utils.parametrize`): its parameter stays the object
@@ -48,22 +65,32 @@ def prune_(
         What to keep the largest of: see :meth:`permsolve.Problem.from_weight`.
     include, exclude : str, iterable of str, or callable, optional
         Which layers: see :func:`permsolve.networks.prunable.prunable_weights`.
+    calibration : Calibration, optional
+        What each layer reads (:func:`permsolve.networks.calibrate`), of the model as it is, in its present order:
+        calibrated saliencies and the update need it.
+    update : {None, "obs"}, optional
+        With ``"obs"`` the weights that are kept get the values that change the outputs of their layer least on the
+        calibration data: masked least squares (:func:`permsolve.reconstruction.refit`), for very large layers the
+        sweep of SparseGPT. Second moments are damped by 0.01 of the mean of their diagonal.
+    batches : iterable, optional
+        Calibration data that is read once per layer, instead of ``calibration``: layers are pruned one after the other,
+        each for what it reads in the network whose earlier layers are pruned already. A list, say; not a generator.
 
     Returns
     -------
-    dict of str to Tensor
+    Masks
         By name of the weight (``layer.weight``) its mask, bool, True where the weight is kept. These are the
-        buffers of the model, not copies.
+        buffers of the model, not copies. With an update its ``errors`` tell what it brought to each layer.
 
     Raises
     ------
     InvalidNetworkError
         When a weight is not a parameter, shares memory with another one, or is not there yet. The model is then
-        as it was.
+        as it was, as it is after all other errors, except with ``batches``.
     InvalidProblemError
         When a weight is not finite.
     InvalidPatternError, UnknownSaliencyError, InvalidOptionError
-        When an argument cannot be used.
+        When an argument cannot be used, or no calibration is there for a weight that needs it.
 
     Examples
     --------
@@ -76,7 +103,13 @@ def prune_(
     >>> finalize_(layer)
     ('weight',)
     """
-    parsed = Pattern.parse(pattern)
+    parsed, scores = Pattern.parse(pattern), get_saliency(saliency)
+    if update not in (None, "obs"):
+        raise InvalidOptionError(f"update must be None or 'obs', got {update!r}")
+    if calibration is not None and batches is not None:
+        raise InvalidOptionError("give a calibration, or batches to calibrate each layer with, not both")
+    if batches is not None and iter(batches) is batches:
+        raise InvalidOptionError("batches are read once for each layer: give a list, not a generator")
     chosen = prunable_weights(model, include, exclude)
     if not chosen:
         raise InvalidNetworkError(f"{type(model).__name__} has no Linear or convolution layer to prune")
@@ -85,12 +118,29 @@ def prune_(
     for parameter, holder in holders(model):
         users[id(parameter)].append(holder)
         parameters.setdefault(id(parameter), (parameter, holder.name))
-    plans = []
-    for weight in chosen:
-        places = _places(weight, users, parameters)
-        if weight.tensor.shape[1] > parsed.n:
-            plans.append((weight.name, places, _mask(weight, parsed, saliency)))
-    return {name: _register(places, mask, parsed) for name, places, mask in plans}
+    plans = [_Plan(weight, _places(weight, users, parameters)) for weight in chosen]
+    plans = [plan for plan in plans if plan.weight.tensor.shape[1] > parsed.n]
+    if update is not None:
+        for plan in plans:
+            _check_updatable(plan)
+    masks = Masks()
+    if batches is None:
+        worth = Worth(scores, calibration)
+        worth.check([plan.weight for plan in plans])
+        found = [(plan, _mask(plan, parsed, worth)) for plan in plans]
+        values = [updated(plan.weight, mask, calibration) if update else None for plan, mask in found]
+        for (plan, mask), value in zip(found, values, strict=True):
+            masks.take(plan.weight.name, _register(plan.places, mask, parsed), value)
+    else:
+        for plan in plans:  # in the order of the modules, which for most networks is that of their calls
+            name = plan.weight.name
+            read = calibrate(model, batches, include=name)
+            worth = Worth(scores, read)
+            worth.check([plan.weight])
+            mask = _mask(plan, parsed, worth)
+            value = updated(plan.weight, mask, read) if update else None
+            masks.take(name, _register(plan.places, mask, parsed), value)
+    return masks
 
 
 def _places(
@@ -132,15 +182,27 @@ def _foreign(place: Holder) -> bool:
     return not all(isinstance(step, NMMask) for step in steps.children())
 
 
-def _mask(weight: PrunableWeight, pattern: Pattern, saliency: str | SaliencyFunction) -> Tensor:
+def _check_updatable(plan: _Plan) -> None:
+    if plan.weight.parameter is None or any(_foreign(place) for place in plan.places):
+        raise InvalidNetworkError(
+            f"{plan.weight.name} is parametrized, and its values cannot be set: remove the parametrization, or exclude "
+            "the layer"
+        )
+
+
+def _mask(plan: _Plan, pattern: Pattern, worth: Worth) -> Tensor:
+    """What is kept of a weight: what the pattern keeps, without what an earlier mask drops already."""
+    weight = plan.weight
     with torch.no_grad():
         tensor = weight.tensor
     try:
         array = as_weight(tensor)
-        mask = nm_mask(array, np.arange(array.shape[1]), pattern, saliency)
+        mask = nm_mask(array, np.arange(array.shape[1]), pattern, worth.saliency, worth.inputs(weight))
     except InvalidProblemError as error:
         raise InvalidProblemError(f"{weight.name}: {error}") from error
-    return torch.from_numpy(mask).to(tensor.device)
+    kept = torch.from_numpy(mask).to(tensor.device)
+    known = mask_of(plan.places[0].module, plan.places[0].attribute)
+    return kept if known is None else kept & known.mask
 
 
 def _register(places: list[Holder], mask: Tensor, pattern: Pattern) -> Tensor:
