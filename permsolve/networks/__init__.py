@@ -13,6 +13,7 @@ from permsolve.networks.applying import apply_, invert_
 from permsolve.networks.permute import permute_
 from permsolve.networks.pruning import finalize_, is_nm, prune_
 from permsolve.networks.report import GroupReport, Report
+from permsolve.networks.sparse import SparseReport, load_sparse, save_sparse, sparsify_
 from permsolve.networks.spec import AxisGroup, AxisUse, Spec
 from permsolve.networks.trace import trace
 
@@ -21,13 +22,17 @@ __all__ = [
     "AxisUse",
     "GroupReport",
     "Report",
+    "SparseReport",
     "Spec",
     "VerificationError",
     "apply_",
     "finalize_",
     "invert_",
     "is_nm",
+    "load_sparse",
     "permute_",
     "prune_",
+    "save_sparse",
+    "sparsify_",
     "trace",
 ]
