@@ -14,6 +14,7 @@ from permsolve.cli.apply import apply
 from permsolve.cli.bound import bound
 from permsolve.cli.check import check
 from permsolve.cli.exit_codes import EPILOG, ExitCode
+from permsolve.cli.gpu_report import gpu_report
 from permsolve.cli.inspect import inspect
 from permsolve.cli.lossless import lossless
 from permsolve.cli.permute_checkpoint import permute_checkpoint
@@ -53,7 +54,7 @@ def _root(
     """Re-order the columns of weight matrices so that N:M sparsity keeps more of them."""
 
 
-for command in (solve, apply, check, inspect, bound, lossless, solvers, permute_checkpoint):
+for command in (solve, apply, check, inspect, bound, lossless, solvers, permute_checkpoint, gpu_report):
     app.command(epilog=EPILOG)(command)
 
 

@@ -14,6 +14,7 @@ from permsolve.networks.calibration import Calibration, calibrate
 from permsolve.networks.permute import permute_
 from permsolve.networks.pruning import finalize_, is_nm, prune_
 from permsolve.networks.report import GroupReport, Report
+from permsolve.networks.sparse import SparseReport, load_sparse, save_sparse, sparsify_
 from permsolve.networks.spec import AxisGroup, AxisUse, Spec
 from permsolve.networks.trace import trace
 
@@ -23,6 +24,7 @@ __all__ = [
     "Calibration",
     "GroupReport",
     "Report",
+    "SparseReport",
     "Spec",
     "VerificationError",
     "apply_",
@@ -30,7 +32,10 @@ __all__ = [
     "finalize_",
     "invert_",
     "is_nm",
+    "load_sparse",
     "permute_",
     "prune_",
+    "save_sparse",
+    "sparsify_",
     "trace",
 ]

@@ -15,6 +15,7 @@ from permsolve.io.reading import reading
 from permsolve.io.tensors_out import write_tensors
 from permsolve.io.writing import atomic_write
 from permsolve.networks.spec import AxisGroup, Spec
+from permsolve.networks.table import aligned
 from permsolve.pattern import Pattern
 from permsolve.permutation import check_permutation
 from permsolve.result import Result
@@ -132,8 +133,7 @@ class Report:
                     axes + (f" and {more} more" if more > 0 else ""),
                 )
             )
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines = aligned(rows)
         lines += [f"skipped {name}: {reason}" for name, reason in self.skipped.items()]
         lines += [f"gathered {name}: {size} entries moved per call" for name, size in self.gathered.items()]
         return "\n".join([*lines, repr(self)])

@@ -108,7 +108,7 @@ class Reference:
         if runs[0] is None or runs[1] is None:
             self.notes["training mode"] = "the model does not run in training mode with these inputs: not compared"
             return None
-        if _difference(runs[0].outputs, runs[1].outputs) > self.tolerance:
+        if difference(runs[0].outputs, runs[1].outputs) > self.tolerance:
             self.notes["training mode"] = "the outputs depend on random numbers in training mode: not compared"
             return None
         return runs[0]
@@ -159,14 +159,14 @@ class Reference:
         for sample, before in zip(self._samples, self._eval, strict=True):
             if before is not None:
                 after = self._called(self._copy, sample, training=False)
-                worst = max(worst, _difference(_reordered(before.outputs, outputs), after.outputs))
+                worst = max(worst, difference(_reordered(before.outputs, outputs), after.outputs))
         if self._train is not None:
             after = self._called(self._copy, self._samples[0], training=True, advance=True)
             restore(self._copy)
             worst = max(
                 worst,
-                _difference(_reordered(self._train.outputs, outputs), after.outputs),
-                _difference(list(self._train.state.values()), list(_buffers(self._copy).values())),
+                difference(_reordered(self._train.outputs, outputs), after.outputs),
+                difference(list(self._train.state.values()), list(_buffers(self._copy).values())),
             )
         return worst
 
@@ -276,7 +276,7 @@ def _reordered(outputs: list[torch.Tensor], orders: Mapping[int, Mapping[int, Se
     return result
 
 
-def _difference(before: list[torch.Tensor], after: list[torch.Tensor]) -> float:
+def difference(before: list[torch.Tensor], after: list[torch.Tensor]) -> float:
     """Largest difference, relative to the largest entry of its tensor; inf where shapes or infinities differ."""
     worst = 0.0
     for a, b in zip(before, after, strict=True):
