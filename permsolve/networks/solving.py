@@ -13,7 +13,7 @@ from permsolve.saliency import Saliency
 
 _LOGGER = logging.getLogger(__name__)
 ATTEMPTS = 3
-_SHORTEST = 0.02
+SHORTEST = 0.02
 # What executors of other packages raise when a worker is gone; they are not imported for their exceptions.
 _LOST = {
     "KilledWorker",
@@ -45,7 +45,7 @@ def solve_all(
     total = sum(stack.work for stack in stacks)
 
     def arguments(stack: Stack) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        limit = max(_SHORTEST, time_limit * stack.work / total)
+        limit = max(SHORTEST, time_limit * stack.work / total)
         return (stack.problem(pattern, saliency), solver), {"time_limit": limit, "seed": seed, "workers": workers}
 
     results: list[Result] = []

@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from permsolve.masks import nm_mask
 from permsolve.networks.prunable import PrunableWeight
 from permsolve.networks.spec import AxisGroup, AxisUse, Positions
 from permsolve.pattern import Pattern
 from permsolve.problem import Problem
-from permsolve.saliency import Saliency, SaliencyFunction
+from permsolve.saliency import Saliency
 from permsolve.weights import as_weight, matrix_shape, row_blocks
 
 INPUT_AXIS = 1
@@ -30,15 +29,6 @@ class Consumer:
         """The rows of the weight that are meant."""
         tensor = self.weight.tensor
         return tensor if self.use.rows is None else tensor[self.use.rows[0] : self.use.rows[1]]
-
-    def kept(self, pattern: Pattern, saliency: str | SaliencyFunction) -> tuple[float, float]:
-        """What N:M keeps of these rows as they stand: in all columns, and in those of the group."""
-        array = as_weight(self.tensor)
-        problem = Problem.from_weight(array, pattern, saliency)
-        mask = nm_mask(array, np.arange(array.shape[1]), pattern, saliency)
-        worth = np.where(np.moveaxis(mask, 1, -1).reshape(problem.saliency.shape), problem.saliency, 0.0)
-        columns = worth.sum(axis=0, dtype=np.float64)
-        return float(columns.sum()), float(columns[self.use.positions].sum())
 
     def saliency(self, saliency: Saliency) -> Iterator[NDArray[np.floating]]:
         """Scores of the weight as a matrix (out * k..., in), in blocks of rows."""
