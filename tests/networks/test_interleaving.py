@@ -31,9 +31,11 @@ def found(
     weights: Mapping[str, Tensor], positions: Mapping[str, list[list[int]]], pattern: str
 ) -> tuple[AxisGroup, Interleaved | None]:
     """A group with the given positions in linear layers of the given weights."""
-    model = nn.ModuleDict({name: nn.Linear(*reversed(tensor.shape), bias=False) for name, tensor in weights.items()})
+    model = nn.Module()
     for name, tensor in weights.items():
-        model[name].weight = nn.Parameter(tensor)
+        layer = nn.Linear(tensor.shape[1], tensor.shape[0], bias=False)
+        layer.weight = nn.Parameter(tensor)
+        model.add_module(name, layer)
     uses = tuple(AxisUse(f"{name}.weight", 1, np.array(places)) for name, places in positions.items())
     group = AxisGroup("g", len(uses[0].positions), uses)
     consumers = consumers_of(group, prunable_weights(model), {})
@@ -127,7 +129,7 @@ def test_more_is_kept_and_the_report_tells(tmp_path: Path) -> None:
     assert sum(group.value_after for group in report.groups) == pytest.approx(
         sum(kept_value(weight, "2:4") for weight in weights)
     )
-    # Most of the columns of `out` that `middle` makes are in groups of M of their own; the others are in none, or in one.
+    # Only what `middle` makes fills groups of M of its own, in `out`.
     assert {group.columns: group.result is None for group in report.groups} == {24: True, 7: True, 30: False}
     for name in ("r.json", "r.npz"):
         report.save(tmp_path / name)
