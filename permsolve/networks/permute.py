@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from permsolve.api import checked_time_limit
-from permsolve.errors import InvalidNetworkError, InvalidOptionError
+from permsolve.errors import InvalidNetworkError, InvalidOptionError, InvalidProblemError
 from permsolve.masks import kept_value
 from permsolve.networks.applying import put_, take_
 from permsolve.networks.coverage import coverage, covered, output_orders, reasons
@@ -129,6 +129,7 @@ def permute_(
     check_module(model)
     _refuse_masks(model)
     chosen = _chosen(model, include, exclude)
+    before = sum(_kept(weight, parsed, saliency) for weight in chosen)
     traced = spec if spec is not None else trace(model, example_inputs, free_outputs=free_outputs)
     reference = Reference(model, example_inputs, seed) if verify else None
     stacks = _stacks(traced, chosen, parsed)
@@ -142,7 +143,6 @@ def permute_(
         executor=executor, progress=progress,
     )  # fmt: skip
     solved = [(one, one.permutation(result.permutation), result) for one, result in zip(stacks, results, strict=True)]
-    before = sum(kept_value(weight.tensor, parsed, saliency) for weight in chosen)
     gathered = _worthwhile(wanted, solved, parsed, saliency)
     groups = with_gathers(model, traced, gathered)
     among = _interleaved(groups, chosen, stacks, parsed)
@@ -179,7 +179,7 @@ def permute_(
         coverage=coverage(everything, groups, permutations),
         skipped=reasons(everything, chosen, groups, permutations, parsed, obstacles),
         value_before=before,
-        value_after=sum(kept_value(weight.tensor, parsed, saliency) for weight in chosen),
+        value_after=sum(_kept(weight, parsed, saliency) for weight in chosen),
         max_relative_error=error,
         outputs=orders,
         gathered={name: traced.readers[name].entries for name in gathered},
@@ -206,6 +206,14 @@ def _chosen(model: nn.Module, include: NameFilter | None, exclude: NameFilter | 
                 "exclude=, or ask for the axis groups alone with networks.trace"
             )
     return tuple(weight for weight in weights if weight.tensor.numel() and strange(weight.tensor) is None)
+
+
+def _kept(weight: PrunableWeight, pattern: Pattern, saliency: str | SaliencyFunction) -> float:
+    """What N:M keeps of a weight; one that cannot be scored is named."""
+    try:
+        return kept_value(weight.tensor, pattern, saliency)
+    except InvalidProblemError as error:
+        raise InvalidProblemError(f"{weight.name}: {error}") from error
 
 
 def _stacks(spec: Spec, chosen: Sequence[PrunableWeight], pattern: Pattern) -> list[Stack]:

@@ -19,7 +19,6 @@ _LOST = {
     "KilledWorker",
     "CommClosedError",
     "WorkerCrashedError",
-    "RayTaskError",
     "NodeDiedError",
     "TerminatedWorkerError",
 }
