@@ -64,7 +64,7 @@ def reasons(
         elif movable.any() and weight.name not in meant:
             reason = "left out by include= or exclude=, and no other layer wanted this order"
         elif movable.any():
-            reason = "its columns move in blocks, or in sets too small or interleaved with others, to be ordered by N:M"
+            reason = "its columns move in blocks, or in sets too small, to be ordered by N:M"
         else:
             held = spec.held.get(owner)
             reason = f"held by {held}" if held else "no axis group names its input axis"

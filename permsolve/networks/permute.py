@@ -2,21 +2,23 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import ExitStack
+from time import perf_counter
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from permsolve.api import checked_time_limit
-from permsolve.errors import InvalidNetworkError, InvalidOptionError
-from permsolve.networks.applying import permute_tensors, put_, take_
+from permsolve.errors import InvalidNetworkError, InvalidOptionError, InvalidProblemError
+from permsolve.networks.applying import put_, take_
 from permsolve.networks.calibration.calibration import Calibration
 from permsolve.networks.coverage import coverage, covered, output_orders, reasons
 from permsolve.networks.gathering import gathered_weight, insert_, obstacle, with_gathers
+from permsolve.networks.interleaving import Interleaved, interleaved
+from permsolve.networks.ordering import ROUNDING, Ordering
 from permsolve.networks.prunable import NameFilter, PrunableWeight, prunable_weights
 from permsolve.networks.pruning.mask import NMMask
-from permsolve.networks.report import GroupReport, Report
-from permsolve.networks.solving import solve_all
+from permsolve.networks.report import Report
+from permsolve.networks.solving import SHORTEST, solve_all
 from permsolve.networks.spec import INPUT_AXIS, Positions, Spec
 from permsolve.networks.stacking import Stack, consumers_of, stack
 from permsolve.networks.trace import trace
@@ -31,8 +33,8 @@ from permsolve.saliency import AnySaliency, get_saliency
 
 Solved = tuple[Stack, Positions, Result]
 
-# A permutation that keeps less than this share of what was kept before, by rounding alone, is no loss.
-_ROUNDING = 1e-6
+# Largest share of the time limit that is left to groups that are ordered where they stand.
+_RESERVED = 0.25
 
 
 def permute_(
@@ -66,7 +68,9 @@ def permute_(
     pattern : Pattern or str, default "2:4"
         The pattern.
     solver : str, default "auto"
-        Name of a registered solver.
+        Name of a registered solver. Axes whose channels stand among those of others (after a channel shuffle) have no
+        problem of their own and are ordered where they stand, when all others are (see
+        :mod:`permsolve.networks.interleaving`).
     time_limit : float, default 60
         Seconds of search for the whole network, shared by work.
     seed, workers
@@ -113,8 +117,9 @@ def permute_(
     Notes
     -----
     Memory: beside the model one stacked problem in float32 (rows times columns of one axis group) at a time, or all of
-    them with an executor; with ``verify`` one copy of the model in float64 (``python -m bench.networks.memory``
-    measures it). Tracing takes the shapes only.
+    them with an executor; then, for an axis that is ordered where it stands, all of the weights that read it in
+    float32; with ``verify`` one copy of the model in float64 (``python -m bench.networks.memory`` measures it). Tracing
+    takes the shapes only.
 
     Only what the example makes the model do is traced: a model that branches on the shape of its inputs (or on a
     counter of its own) is permuted for the branch that the example takes.
@@ -129,27 +134,37 @@ def permute_(
     _refuse_masks(model)
     chosen = _chosen(model, include, exclude)
     worth.check(chosen)
+    before = sum(_kept(weight, parsed, worth) for weight in chosen)
     traced = spec if spec is not None else trace(model, example_inputs, free_outputs=free_outputs)
     reference = Reference(model, example_inputs, seed) if verify else None
     stacks = _stacks(traced, chosen, parsed)
     wanted, obstacles = _to_gather(model, traced, chosen, stacks, parsed) if gather == "allowed" else ((), {})
-    if wanted:
-        stacks = _stacks(with_gathers(model, traced, wanted), chosen, parsed)
+    planned = with_gathers(model, traced, wanted)
+    stacks = _stacks(planned, chosen, parsed)
+    reserved = time_limit * _reserved(stacks, _interleaved(planned, chosen, stacks, parsed))
+    deadline = perf_counter() + time_limit
     results = solve_all(
-        stacks, parsed, worth, solver=solver, time_limit=time_limit, seed=seed, workers=workers, executor=executor,
-        progress=progress,
+        stacks, parsed, worth, solver=solver, time_limit=time_limit - reserved, seed=seed, workers=workers,
+        executor=executor, progress=progress,
     )  # fmt: skip
     solved = [(one, one.permutation(result.permutation), result) for one, result in zip(stacks, results, strict=True)]
-    before = sum(worth.kept(weight, parsed) for weight in chosen)
     gathered = _worthwhile(wanted, solved, parsed, worth)
-    groups = with_gathers(model, traced, gathered) if gathered else traced
-    insert_(model, groups, gathered)
-    kept: list[GroupReport] = []
-    for one, permutation, result in solved:
-        if one.group.name in {group.name for group in groups.groups}:
-            report, worth = _accepted(model, groups, one, permutation, result, chosen, parsed, worth)
-            kept += [report] if report is not None else []
-    permutations = {report.name: report.permutation for report in kept}
+    groups = with_gathers(model, traced, gathered)
+    among = _interleaved(groups, chosen, stacks, parsed)
+    names = {one.group.name for one in stacks} | {one.group.name for one in among}
+    ordering = Ordering(model, groups, names, chosen, parsed, worth)
+    with ExitStack() as undo:  # when an error or Ctrl-C ends this
+        undo.callback(lambda: take_(model, groups, ordering.permutations, gathered))
+        insert_(model, groups, gathered)
+        returned = {
+            one.group.name: result
+            for one, permutation, result in solved
+            if one.group.name in ordering.groups and ordering.put(one.group.name, permutation)
+        }
+        ordering.improve(among, max(SHORTEST, reserved, deadline - perf_counter()), seed)
+        kept = ordering.reports(returned)
+        undo.pop_all()
+    permutations = ordering.permutations
     orders = output_orders(groups, permutations)
     error = None
     if reference is not None:
@@ -164,12 +179,12 @@ def permute_(
     return Report(
         pattern=parsed,
         spec=groups,
-        groups=tuple(kept),
+        groups=kept,
         permuted_inputs=tuple(weight.name for weight in everything if covered(weight, groups, permutations).any()),
         coverage=coverage(everything, groups, permutations),
         skipped=reasons(everything, chosen, groups, permutations, parsed, obstacles),
         value_before=before,
-        value_after=sum(worth.kept(weight, parsed) for weight in chosen),
+        value_after=sum(_kept(weight, parsed, ordering.worth) for weight in chosen),
         max_relative_error=error,
         outputs=orders,
         gathered={name: traced.readers[name].entries for name in gathered},
@@ -198,9 +213,34 @@ def _chosen(model: nn.Module, include: NameFilter | None, exclude: NameFilter | 
     return tuple(weight for weight in weights if weight.tensor.numel() and strange(weight.tensor) is None)
 
 
+def _kept(weight: PrunableWeight, pattern: Pattern, worth: Worth) -> float:
+    """What N:M keeps of a weight; one that cannot be scored is named."""
+    try:
+        return worth.kept(weight, pattern)
+    except InvalidProblemError as error:
+        raise InvalidProblemError(f"{weight.name}: {error}") from error
+
+
 def _stacks(spec: Spec, chosen: Sequence[PrunableWeight], pattern: Pattern) -> list[Stack]:
     stacks = (stack(group, consumers_of(group, chosen, spec.aliases), pattern) for group in spec.groups)
     return [one for one in stacks if one is not None]
+
+
+def _interleaved(
+    spec: Spec, chosen: Sequence[PrunableWeight], stacks: Sequence[Stack], pattern: Pattern
+) -> list[Interleaved]:
+    known = {one.group.name: one for one in stacks}
+    found = (
+        interleaved(group, consumers_of(group, chosen, spec.aliases), known.get(group.name), pattern)
+        for group in spec.groups
+    )
+    return [one for one in found if one is not None]
+
+
+def _reserved(stacks: Sequence[Stack], among: Sequence[Interleaved]) -> float:
+    """Share of the time that is left to groups that are ordered where they stand, which ends by itself, and soon."""
+    work, rest = sum(one.work for one in stacks), sum(one.work for one in among)
+    return min(_RESERVED, rest / (work + rest)) if rest else 0.0
 
 
 def _to_gather(
@@ -230,36 +270,6 @@ def _worthwhile(wanted: Sequence[str], solved: Sequence[Solved], pattern: Patter
             (consumer, _), *_ = one.parts
             order = consumer.use.order(permutation, consumer.tensor.shape[INPUT_AXIS])
             problem = consumer.problem(pattern, worth)
-            if problem.value(order) > problem.baseline * (1 + _ROUNDING):
+            if problem.value(order) > problem.baseline * (1 + ROUNDING):
                 found[owner] = None
     return tuple(found)
-
-
-def _accepted(
-    model: nn.Module,
-    spec: Spec,
-    one: Stack,
-    permutation: Positions,
-    result: Result,
-    chosen: Sequence[PrunableWeight],
-    pattern: Pattern,
-    worth: Worth,
-) -> tuple[GroupReport | None, Worth]:
-    """Permute the model and what its weights are worth by a result, unless these would lose by it as they stand."""
-    group = next(group for group in spec.groups if group.name == one.group.name)
-    consumers = consumers_of(group, chosen, spec.aliases)
-
-    def kept(worth: Worth) -> NDArray[np.float64]:
-        both: NDArray[np.float64] = np.array([consumer.kept(pattern, worth) for consumer in consumers]).sum(axis=0)
-        return both
-
-    before = kept(worth)
-    permute_tensors(model, spec, {group.name: permutation})
-    moved = worth.permuted(spec, {group.name: permutation})
-    after = kept(moved)
-    if after[0] < before[0] * (1.0 - _ROUNDING):
-        permute_tensors(model, spec, {group.name: np.argsort(permutation)})
-        return None, worth
-    # What the columns of others lose or gain beside these counts, too.
-    values = float(before[1]), float(after[1])
-    return GroupReport(group.name, group.size, group.parameters, permutation, *values, result), moved

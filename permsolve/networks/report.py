@@ -40,8 +40,9 @@ class GroupReport:
         Channel ``j`` became what channel ``permutation[j]`` was.
     value_before, value_after : float
         Saliency that N:M keeps in the columns of the group, of all weights that weigh in.
-    result : Result
-        What the solver returned for the stacked problem.
+    result : Result or None
+        What the solver returned for the stacked problem, before the group was ordered where it stands; None where there
+        is no such problem, as the channels stand among other columns (see :mod:`permsolve.networks.interleaving`).
     """
 
     name: str
@@ -50,7 +51,7 @@ class GroupReport:
     permutation: NDArray[np.int64]
     value_before: float
     value_after: float
-    result: Result
+    result: Result | None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -159,7 +160,7 @@ class Report:
                     "permutation": group.permutation.tolist(),
                     "value_before": group.value_before,
                     "value_after": group.value_after,
-                    "result": group.result.to_dict(),
+                    "result": None if group.result is None else group.result.to_dict(),
                 }
                 for group in self.groups
             ],
@@ -258,5 +259,5 @@ def _group(document: Mapping[str, Any], known: Mapping[str, AxisGroup]) -> Group
         check_permutation(np.asarray(document["permutation"]), group.size),
         float(document["value_before"]),
         float(document["value_after"]),
-        Result.from_dict(document["result"]),
+        None if document["result"] is None else Result.from_dict(document["result"]),
     )

@@ -13,13 +13,12 @@ from permsolve.result import Result
 
 _LOGGER = logging.getLogger(__name__)
 ATTEMPTS = 3
-_SHORTEST = 0.02
+SHORTEST = 0.02
 # What executors of other packages raise when a worker is gone; they are not imported for their exceptions.
 _LOST = {
     "KilledWorker",
     "CommClosedError",
     "WorkerCrashedError",
-    "RayTaskError",
     "NodeDiedError",
     "TerminatedWorkerError",
 }
@@ -45,7 +44,7 @@ def solve_all(
     total = sum(stack.work for stack in stacks)
 
     def arguments(stack: Stack) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        limit = max(_SHORTEST, time_limit * stack.work / total)
+        limit = max(SHORTEST, time_limit * stack.work / total)
         return (stack.problem(pattern, worth), solver), {"time_limit": limit, "seed": seed, "workers": workers}
 
     results: list[Result] = []

@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from permsolve.masks import nm_mask
 from permsolve.networks.prunable import PrunableWeight
 from permsolve.networks.spec import INPUT_AXIS, AxisGroup, AxisUse, Positions
 from permsolve.networks.worth import Worth
 from permsolve.pattern import Pattern
 from permsolve.problem import Problem
-from permsolve.weights import as_weight, matrix_shape
+from permsolve.weights import matrix_shape
 
 
 @dataclass(frozen=True)
@@ -28,15 +27,6 @@ class Consumer:
         """The rows of the weight that are meant."""
         tensor = self.weight.tensor
         return tensor if self.use.rows is None else tensor[self.use.rows[0] : self.use.rows[1]]
-
-    def kept(self, pattern: Pattern, worth: Worth) -> tuple[float, float]:
-        """What N:M keeps of these rows as they stand: in all columns, and in those of the group."""
-        array, inputs = as_weight(self.tensor), worth.inputs(self.weight, self.use.rows)
-        problem = Problem.from_weight(array, pattern, worth.saliency, inputs)
-        mask = nm_mask(array, np.arange(array.shape[1]), pattern, worth.saliency, inputs)
-        kept = np.where(np.moveaxis(mask, 1, -1).reshape(problem.saliency.shape), problem.saliency, 0.0)
-        columns = kept.sum(axis=0, dtype=np.float64)
-        return float(columns.sum()), float(columns[self.use.positions].sum())
 
     def problem(self, pattern: Pattern, worth: Worth) -> Problem:
         """The problem of these rows alone."""

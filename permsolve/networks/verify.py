@@ -166,7 +166,9 @@ class Reference:
             worst = max(
                 worst,
                 difference(_reordered(self._train.outputs, outputs), after.outputs),
-                difference(list(self._train.state.values()), list(_buffers(self._copy).values())),
+                difference(
+                    list(self._train.state.values()), list(_buffers(self._copy).values()), _scales(self._train.state)
+                ),
             )
         return worst
 
@@ -276,10 +278,23 @@ def _reordered(outputs: list[torch.Tensor], orders: Mapping[int, Mapping[int, Se
     return result
 
 
-def difference(before: list[torch.Tensor], after: list[torch.Tensor]) -> float:
+def _scales(state: Mapping[str, torch.Tensor]) -> list[float]:
+    """What a difference of each buffer is held against at least: a mean against its standard deviation.
+
+    Where a normalised tensor is read without an activation between, the mean of what comes out is 0 up to rounding.
+    """
+    spreads = {
+        name.removesuffix("running_var"): float(tensor.double().max().clamp(min=0.0).sqrt())
+        for name, tensor in state.items()
+        if name.endswith("running_var") and tensor.numel()
+    }
+    return [spreads.get(name.removesuffix("running_mean"), 0.0) for name in state]
+
+
+def difference(before: list[torch.Tensor], after: list[torch.Tensor], scales: Sequence[float] | None = None) -> float:
     """Largest difference, relative to the largest entry of its tensor; inf where shapes or infinities differ."""
     worst = 0.0
-    for a, b in zip(before, after, strict=True):
+    for a, b, scale in zip(before, after, scales or [0.0] * len(before), strict=True):
         if a.shape != b.shape:
             return math.inf
         if a.numel() == 0:
@@ -290,7 +305,7 @@ def difference(before: list[torch.Tensor], after: list[torch.Tensor]) -> float:
             return math.inf
         x, y = x[finite], y[finite]
         if x.numel():
-            largest = float(x.abs().max())
+            largest = max(float(x.abs().max()), scale)
             worst = max(worst, float((x - y).abs().max()) / max(largest, 1e-300))
     return worst
 

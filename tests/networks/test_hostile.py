@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from permsolve import networks
-from permsolve.errors import InvalidNetworkError, InvalidSpecError, PermsolveError, UntraceableError
+from permsolve.errors import (
+    InvalidNetworkError,
+    InvalidProblemError,
+    InvalidSpecError,
+    PermsolveError,
+    UntraceableError,
+)
 from tests.networks.running import outputs, relative_error
 
 FAST: dict[str, Any] = {"solver": "local-search", "time_limit": 0.1, "workers": 1}
@@ -63,6 +70,30 @@ def state_written_in_place() -> Any:
     return Counter()
 
 
+def with_gradients() -> Any:
+    """It computes gradients in its forward."""
+
+    class Slope(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = mlp()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with torch.enable_grad():
+                point = x.detach().requires_grad_()
+                return torch.autograd.grad(self.body(point).sum(), point)[0]
+
+    return Slope()
+
+
+def not_finite() -> Any:
+    """One weight is NaN."""
+    model = mlp()
+    with torch.no_grad():
+        model[2].weight[2, 3] = torch.nan
+    return model
+
+
 def outside_hook() -> Any:
     """The copy's hook goes on reading the original."""
     model = mlp()
@@ -78,6 +109,8 @@ def outside_hook() -> Any:
         (quantised, UntraceableError, "cannot trace Sequential .* spec="),
         (lazy, InvalidNetworkError, "0.weight has no shape yet: run the model once"),
         (state_written_in_place, UntraceableError, "mutated in the forward method"),
+        (with_gradients, UntraceableError, "computes gradients itself .*torch.autograd.* spec="),
+        (not_finite, InvalidProblemError, r"^2\.weight: .*nan"),
         (outside_hook, networks.VerificationError, "refers to the model from outside"),
         (lambda: F.relu, InvalidNetworkError, "must be a torch.nn.Module, got"),
     ],
@@ -90,7 +123,8 @@ def test_refused(build: Callable[[], Any], error: type[PermsolveError], words: s
     before = [] if build is on_meta else [one.clone() for one in parameters]
     with pytest.raises(error, match=words):
         networks.permute_(model, example(), **FAST)
-    assert all(torch.equal(one, other) for one, other in zip(before, parameters, strict=build is not on_meta))
+    same = partial(torch.allclose, rtol=0.0, atol=0.0, equal_nan=True)
+    assert all(same(one, other) for one, other in zip(before, parameters, strict=build is not on_meta))
 
 
 def test_inputs_that_do_not_fit() -> None:

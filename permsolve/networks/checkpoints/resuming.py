@@ -18,13 +18,13 @@ class ResumingExecutor(Executor):
     Parameters
     ----------
     folder : Path
-        Where results are kept, made when missing; a file per problem, named after all that the solve depends on.
+        Where results are kept, made with the first of them; a file per problem, named after all that the solve
+        depends on.
     on_done : callable, optional
         Called after each solve.
     """
 
     def __init__(self, folder: Path, on_done: Callable[[], None] | None = None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._on_done = folder, on_done
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -46,6 +46,7 @@ class ResumingExecutor(Executor):
                 return future
             if result.stop_reason == StopReason.INTERRUPTED:
                 raise KeyboardInterrupt
+            self._folder.mkdir(parents=True, exist_ok=True)
             result.save(path)
         future.set_result(result)
         if self._on_done is not None:

@@ -11,6 +11,12 @@ from torch.nn.parameter import is_lazy
 
 from permsolve.errors import InvalidNetworkError, InvalidOptionError, UntraceableError
 
+# What torch says where it speaks of its own inner workings only -> what it is about.
+_MEANINGS = {
+    "fake tensor in the exported program constant's list": "the forward computes gradients itself (torch.autograd), or "
+    "reads a tensor that it kept from an earlier call",
+}
+
 ExampleInputs = Sequence[Any] | Mapping[str, Any]
 
 
@@ -96,9 +102,11 @@ def exported(model: nn.Module, example_inputs: ExampleInputs, *, training: bool)
             program = torch.export.export(_Whole(model), args, kwargs, strict=False)
             return program.run_decompositions({})
         except Exception as error:  # the model's own code runs here: whatever it raises ends up in one clear message
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            said = " ".join(str(error).split())
+            known = (meaning for text, meaning in _MEANINGS.items() if text in said)
+            reason = next(known, f"{type(error).__name__}: {said[:300]}".removesuffix(": "))
             raise UntraceableError(
-                f"torch.export cannot trace {type(model).__name__} ({type(error).__name__}: {reason}). Make the "
-                "forward free of data-dependent control flow, or write the axis groups by hand "
+                f"torch.export cannot trace {type(model).__name__} ({reason}). Make the forward free of data-dependent "
+                "control flow and of calls of torch.autograd, or write the axis groups by hand "
                 "(permsolve.networks.Spec) and pass them as spec="
             ) from error

@@ -22,6 +22,7 @@ CASES = {case.name: case for case in ALL}
 RUNS = [
     ("decoder_llama", "wanda", "never"),
     ("resnet", "obs", "never"),
+    ("shufflenet_v2", "obs", "never"),
     ("multihead_on_input", "ria", "allowed"),
     ("grouped_after_grouped", "obs", "allowed"),
     ("grouped_after_grouped", "ria", "never"),

@@ -138,6 +138,7 @@ def test_the_executor_remembers(tmp_path: Path) -> None:
     problem = Problem(np.random.default_rng(0).random((8, 16)))
     done: list[None] = []
     executor = ResumingExecutor(tmp_path / "solved", lambda: done.append(None))
+    assert not (tmp_path / "solved").exists()  # a run that is refused leaves nothing behind
     first = executor.submit(_solved, problem, 5).result()
     (file,) = (tmp_path / "solved").iterdir()
     written = file.stat().st_mtime_ns

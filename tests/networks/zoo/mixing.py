@@ -102,7 +102,7 @@ CASES = (
     ),
     _between("gather_sorted_index", lambda m, h: h.gather(1, h.argsort(1)), False, "sorted: order means something"),
     _between("scatter_add", _scatter, False),
-    _between("pad_channels", lambda m, h: F.pad(h, (2, 3)), 16 / 21, "the padding stays", 21),
+    _between("pad_channels", lambda m, h: F.pad(h, (2, 3)), 19 / 21, "the padding moves at the longer end only", 21),
     _between("as_strided", lambda m, h: h.as_strided((h.shape[0], 16), (16, 1)), False, "memory order"),
     # Reductions over the channels: order does not matter to these.
     _between("mean_gate", lambda m, h: h * h.mean(-1, keepdim=True)),

@@ -98,6 +98,57 @@ class _ShuffleV2(nn.Module):
         return out
 
 
+class _ShuffleV2Stage(nn.Module):
+    """Both branches are worked on at half the resolution, then twice one half of the shuffled channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = _conv(3, 16)
+        self.pool, self.side = _conv(16, 16, groups=16), nn.Conv2d(16, 16, 1)
+        self.up = nn.ModuleList(nn.Conv2d(16, 16, 1) for _ in range(3))
+        self.depth = nn.ModuleList(_conv(16, 16, groups=16) for _ in range(3))
+        self.down = nn.ModuleList(nn.Conv2d(16, 16, 1) for _ in range(3))
+        self.norm, self.out = nn.BatchNorm2d(32), nn.Conv2d(32, 8, 1)
+
+    def _branch(self, number: int, x: Tensor) -> Tensor:
+        return F.relu(self.down[number](self.depth[number](F.relu(self.up[number](x)))))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))
+        small = F.max_pool2d(x, 3, 2, 1)
+        x = _shuffle(torch.cat([F.relu(self.side(self.pool(small))), self._branch(0, small)], 1), 2)
+        for number in (1, 2):
+            left, right = x.chunk(2, 1)
+            x = _shuffle(torch.cat([left, self._branch(number, right)], 1), 2)
+        out: Tensor = self.out(self.norm(x))
+        return out
+
+
+class _ShuffleV1Stage(nn.Module):
+    """Grouped convolutions with a shuffle between; beside a shortcut that is pooled, and one that is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = _conv(3, 24)
+        self.a = nn.ModuleList([nn.Conv2d(24, 24, 1), nn.Conv2d(48, 24, 1, groups=3)])
+        self.depth = nn.ModuleList([_conv(24, 24, groups=24), _conv(24, 24, groups=24)])
+        self.b = nn.ModuleList([nn.Conv2d(24, 24, 1, groups=3), nn.Conv2d(24, 48, 1, groups=3)])
+        self.norms = nn.ModuleList([nn.BatchNorm2d(24), nn.BatchNorm2d(48)])
+        self.head = nn.Linear(48, 10)
+
+    def _branch(self, number: int, x: Tensor) -> Tensor:
+        h = F.relu(self.a[number](x))
+        branch: Tensor = self.norms[number](self.b[number](self.depth[number](_shuffle(h, 3))))
+        return branch
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))
+        x = F.relu(torch.cat([F.avg_pool2d(x, 3, 1, 1), self._branch(0, x)], 1))
+        x = F.relu(x + self._branch(1, x))
+        out: Tensor = self.head(x.mean((2, 3)))
+        return out
+
+
 class _ConvNeXt(nn.Module):
     """Depthwise 7 x 7, channels last, layer norm, two linear layers, layer scale."""
 
@@ -209,8 +260,8 @@ CASES = (
         "shufflenet_v2",
         _ShuffleV2,
         images(3),
-        ("a", "b"),
-        "by hand `out` as well: two interleaved sets of channels, which are not solved yet",
+        ("a", "b", "out"),
+        "in `out` two interleaved sets of channels",
     ),
     Case(
         "shufflenet_v1",
@@ -222,8 +273,36 @@ CASES = (
             out=nn.Conv2d(32, 8, 1),
         ),
         images(3),
-        ("a",),
-        "by hand b and out as well: interleaved sets of channels, which are not solved yet",
+        ("a", "b", "out"),
+        "in b interleaved sets of channels",
+    ),
+    Case(
+        "shufflenet_v2_stage",
+        _ShuffleV2Stage,
+        images(3),
+        ("side", "out", *(f"{part}.{n}" for part in ("up", "down") for n in range(3))),
+        "interleaved sets of 16, 8 and 4 channels",
+    ),
+    Case(
+        "shufflenet_v1_stage",
+        _ShuffleV1Stage,
+        images(3),
+        ("a.0", "a.1", "b.0", "b.1", "head"),
+        "in b three interleaved sets of 2 and 3 channels in each group",
+    ),
+    Case(
+        "cat_of_odd_widths",
+        lambda: net(
+            lambda m, x: m.out(F.relu(torch.cat([m.a(h := F.relu(m.stem(x))), m.b(h), m.c(h)], 1))),
+            stem=_conv(3, 18),
+            a=nn.Conv2d(18, 7, 1),
+            b=_conv(18, 10),
+            c=nn.Conv2d(18, 13, 1),
+            out=nn.Conv2d(30, 8, 1),
+        ),
+        images(3),
+        ("a", "b", "c", "out"),
+        "where two parts meet, a group of M holds channels of both",
     ),
     Case(
         "channel_shuffle_op",
