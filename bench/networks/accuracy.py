@@ -13,7 +13,7 @@ from permsolve import networks
 from permsolve.networks.prunable import prunable_weights
 
 # Layers whose input channels are the data: nothing to permute, and pruning them is not what is measured.
-FIRST_LAYERS = {"fashion-mlp": "fc1", "cifar-conv": "conv1", "char-transformer": None}
+FIRST_LAYERS = {"fashion-mlp": "fc1", "cifar-conv": "conv1", "resnet-20": "conv", "char-transformer": None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ the outputs are compared before and after.
 from permsolve.errors import VerificationError
 from permsolve.networks.applying import apply_, invert_
 from permsolve.networks.calibration import Calibration, calibrate
+from permsolve.networks.compression import CompressionReport, Recipe, compress_
 from permsolve.networks.permute import permute_
 from permsolve.networks.pruning import finalize_, is_nm, prune_
 from permsolve.networks.report import GroupReport, Report
@@ -22,13 +23,16 @@ __all__ = [
     "AxisGroup",
     "AxisUse",
     "Calibration",
+    "CompressionReport",
     "GroupReport",
+    "Recipe",
     "Report",
     "SparseReport",
     "Spec",
     "VerificationError",
     "apply_",
     "calibrate",
+    "compress_",
     "finalize_",
     "invert_",
     "is_nm",

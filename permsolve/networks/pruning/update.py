@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from permsolve.errors import InvalidOptionError, InvalidProblemError
+from permsolve.moments import InputMoments
 from permsolve.networks.calibration import Calibration
 from permsolve.networks.prunable import WEIGHT, PrunableWeight
 from permsolve.networks.pruning.mask import mask_of
@@ -92,10 +93,29 @@ def updated(weight: PrunableWeight, mask: Tensor, calibration: Calibration | Non
         except InvalidProblemError as error:
             raise InvalidProblemError(f"{weight.name}: {error}") from error
     values = torch.from_numpy(fitted.reshape(dense.shape)).to(source)
-    stored = as_weight(values).astype(np.float64).reshape(flat.shape) * kept
-    whole, masked, after = (
-        sum(float(output_error(flat[g], other[g], moments.second_moment[g]).sum()) for g in range(groups))
-        for other in (np.zeros_like(flat), flat * kept, stored)
+    return UpdatedWeight(source, mask, values, layer_error(tensor, mask, values, moments))
+
+
+def layer_error(dense: Tensor, mask: Tensor, values: Tensor, moments: InputMoments) -> LayerError:
+    """By how much the outputs of a layer change under a mask.
+
+    Parameters
+    ----------
+    dense, mask, values : Tensor, shape of the weight
+        The weight as it was, what is kept of it, and what becomes of that.
+    moments : InputMoments
+        What the layer reads, with all second moments.
+    """
+    second = moments.second_moment
+    if second is None:
+        raise InvalidOptionError("only mean squares of the inputs are known: calibrate with moments='full'")
+    flat, kept, after = (
+        np.asarray(one, np.float64).reshape(moments.groups, -1, moments.features)
+        for one in (as_weight(dense), mask.cpu().numpy(), as_weight(values))
+    )
+    whole, masked, changed = (
+        sum(float(output_error(*one).sum()) for one in zip(flat, other, second, strict=True))
+        for other in (np.zeros_like(flat), flat * kept, after * kept)
     )
     share = 1.0 / whole if whole > 0.0 else 0.0
-    return UpdatedWeight(source, mask, values, LayerError(masked * share, after * share))
+    return LayerError(masked * share, changed * share)

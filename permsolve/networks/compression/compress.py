@@ -1,0 +1,124 @@
+"""Permute, prune and fit a network."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from permsolve.api import checked_time_limit
+from permsolve.errors import InvalidOptionError, VerificationError
+from permsolve.networks.applying import invert_
+from permsolve.networks.calibration import Calibration, calibrate
+from permsolve.networks.compression.recipe import Recipe, get_recipe
+from permsolve.networks.compression.report import CompressionReport
+from permsolve.networks.permute import permute_
+from permsolve.networks.prunable import NameFilter, prunable_weights
+from permsolve.networks.pruning import finalize_, is_nm, prune_
+from permsolve.networks.pruning.update import layer_error
+from permsolve.networks.trace.export import ExampleInputs, check_module, mode, split_inputs
+from permsolve.pattern import Pattern
+
+
+def compress_(
+    model: nn.Module,
+    example_inputs: ExampleInputs,
+    *,
+    calibration: Calibration | Iterable[object],
+    pattern: str | Pattern = "2:4",
+    recipe: str | Recipe = "auto",
+    solver: str = "auto",
+    time_limit: float = 60.0,
+    seed: int = 0,
+    workers: int | None = None,
+    include: NameFilter | None = None,
+    exclude: NameFilter | None = None,
+) -> CompressionReport:
+    """Prune a network to N:M, in place, so that it behaves as before as far as can be: permute, mask, fit, verify.
+
+    Parameters
+    ----------
+    model : Module
+        The model.
+    example_inputs : tuple or dict
+        Arguments of a call, positional or by name.
+    calibration : Calibration or iterable
+        What the layers read (:func:`permsolve.networks.calibrate`), or batches to find it out with.
+    pattern : Pattern or str, default "2:4"
+        The pattern.
+    recipe : str or Recipe, default "auto"
+        ``"auto"``: permuted and masked by ``obs``, then fitted; ``"magnitude"``: permuted and masked by magnitude, and
+        ``"no-update"``: by ``obd``, both with the weights as they were; or a recipe of your own.
+    solver, time_limit, seed, workers
+        Of the permutation: see :func:`permsolve.networks.permute_`.
+    include, exclude : str, iterable of str, or callable, optional
+        Which layers: see :func:`permsolve.networks.prune_`.
+
+    Returns
+    -------
+    CompressionReport
+        What became of the layers, and by how much the outputs changed. Zeros are final: the model has no masks.
+
+    Raises
+    ------
+    VerificationError
+        When a permutation changed outputs, or a weight does not follow the pattern in the end.
+    InvalidNetworkError, InvalidOptionError, InvalidPatternError, InvalidProblemError, UntraceableError
+        When something cannot be done; after all errors of the permutation and of the masks the model is as it was.
+    """
+    check_module(model)
+    parsed, chosen = Pattern.parse(pattern), get_recipe(recipe)
+    checked_time_limit(time_limit)
+    if not isinstance(calibration, Calibration):
+        calibration = calibrate(model, calibration, include=include, exclude=exclude)
+    before = _outputs(model, example_inputs)
+    permutation = None
+    if chosen.permute:
+        permutation = permute_(
+            model, example_inputs, parsed, solver=solver, time_limit=time_limit, seed=seed, workers=workers,
+            saliency=chosen.saliency, include=include, exclude=exclude, calibration=calibration,
+        )  # fmt: skip
+        calibration = calibration.permuted(permutation)
+    weights = prunable_weights(model, include, exclude)
+    dense = {weight.name: weight.tensor.detach().clone() for weight in weights}
+    try:
+        masks = prune_(
+            model, parsed, saliency=chosen.saliency, include=include, exclude=exclude, calibration=calibration,
+            update=chosen.update,
+        )  # fmt: skip
+    except Exception:
+        if permutation is not None:
+            invert_(model, permutation)
+        raise
+    errors = {
+        name: masks.errors.get(name) or layer_error(dense[name], mask, dense[name], calibration[name])
+        for name, mask in masks.items()
+        if name in calibration and calibration[name].second_moment is not None
+    }
+    finalize_(model)
+    for weight in weights:
+        if weight.name in masks and not is_nm(weight.tensor, parsed):
+            raise VerificationError(f"{weight.name} does not follow {parsed} after pruning")
+    return CompressionReport(
+        pattern=parsed,
+        recipe=chosen,
+        permutation=permutation,
+        layers=errors,
+        output_error=_change(before, _outputs(model, example_inputs)),
+    )
+
+
+def _outputs(model: nn.Module, example_inputs: ExampleInputs) -> list[Tensor]:
+    args, kwargs = split_inputs(example_inputs)
+    with mode(model, False), torch.no_grad():
+        output = model(*args, **kwargs)
+    found = [leaf.double() for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+    if not found:
+        raise InvalidOptionError("the model returns no tensor of floating point that could be compared")
+    return found
+
+
+def _change(before: list[Tensor], after: list[Tensor]) -> float:
+    whole = sum(float(one.square().sum()) for one in before)
+    change = sum(float((one - other).square().sum()) for one, other in zip(before, after, strict=True))
+    return change / whole if whole > 0.0 else 0.0

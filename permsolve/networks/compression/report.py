@@ -1,0 +1,86 @@
+"""What compressing a network did."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from permsolve.errors import FileFormatError
+from permsolve.io.writing import atomic_write
+from permsolve.networks.compression.recipe import Recipe
+from permsolve.networks.pruning.update import LayerError
+from permsolve.networks.report import Report
+from permsolve.networks.table import aligned
+from permsolve.pattern import Pattern
+
+FORMAT = "permsolve-compression-report"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CompressionReport:
+    """What :func:`permsolve.networks.compress_` did.
+
+    Attributes
+    ----------
+    pattern : Pattern
+        What the weights follow now.
+    recipe : Recipe
+        How it was done.
+    permutation : Report or None
+        What was permuted, verified to leave the function as it was; None without a permutation.
+    layers : dict of str to LayerError
+        Weight -> by how much the outputs of its layer changed on the calibration data: with the kept weights as they
+        were, and as they are.
+    output_error : float
+        Mean square of the change of the outputs on the example inputs, as a share of theirs, over all outputs of
+        floating point.
+    """
+
+    pattern: Pattern
+    recipe: Recipe
+    permutation: Report | None
+    layers: Mapping[str, LayerError]
+    output_error: float
+
+    def __repr__(self) -> str:
+        coverage = "not permuted" if self.permutation is None else f"coverage {100 * self.permutation.coverage:.1f} %"
+        return (
+            f"CompressionReport({len(self.layers)} weights {self.pattern}, saliency {self.recipe.saliency}, "
+            f"{coverage}, outputs change by {100 * self.output_error:.3g} %)"
+        )
+
+    def table(self) -> str:
+        """The layers as text in columns."""
+        rows = [("weight", "error masked %", "error %")]
+        for name, error in self.layers.items():
+            rows.append((name, f"{100 * error.masked:.3f}", f"{100 * error.updated:.3f}"))
+        return "\n".join([*aligned(rows), repr(self)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON values."""
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "pattern": str(self.pattern),
+            "recipe": asdict(self.recipe),
+            "permutation": None if self.permutation is None else self.permutation.to_dict(),
+            "layers": {name: asdict(error) for name, error in self.layers.items()},
+            "output_error": self.output_error,
+        }
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the report as ``.json``; the file appears whole or not at all.
+
+        Raises
+        ------
+        FileFormatError
+            When the name ends otherwise.
+        """
+        target = Path(path)
+        if target.suffix != ".json":
+            raise FileFormatError(f"cannot write a report to {target.name!r}: name it .json")
+        text = json.dumps(self.to_dict(), indent=1) + "\n"
+        atomic_write(target, lambda stream: stream.write(text.encode()))

@@ -1,0 +1,55 @@
+"""Calibrated pruning of trained networks, on a network that trains in a moment; needs torch."""
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+import typer
+from typer.testing import CliRunner
+
+from bench.networks.calibrated import UPDATES, Case, cases
+from bench.networks.compression import main, markdown, read
+from bench.train.data.idx import load_idx_images
+from bench.train.loop import Recipe
+from bench.train.networks import load_data, registry
+from bench.train.networks.registry import Network
+from tests.bench.train.small import Hidden, write_images
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Data, and a small network of one hidden layer in the place of fashion-mlp."""
+    recipe = Recipe(steps=30, batch=32, learning_rate=1e-2, warmup=3)
+    network = Network(Hidden, lambda folder: load_idx_images(folder / "fashion-mnist"), recipe)
+    monkeypatch.setitem(registry._NETWORKS, "fashion-mlp", network)
+    load_data.cache_clear()
+    return write_images(tmp_path)
+
+
+def test_rows_are_measured_once_and_told_in_a_table(data: Path, tmp_path: Path) -> None:
+    """Fitting lowers the error of the layers; a second run measures nothing; a typing error is named."""
+    app = typer.Typer()
+    app.command()(main)
+    out, table = tmp_path / "rows.jsonl", tmp_path / "table.md"
+    options = ["--data", str(data), "--cache", str(tmp_path / "cache"), "--out", str(out), "--workers", "1"]
+    grid = ["--network", "fashion-mlp", "--saliency", "obs", "--order", "given", "--order", "auto", "--seeds", "2"]
+    run = [*options, *grid, "--time-limit", "0.2", "--table", str(table)]
+    answer = CliRunner().invoke(app, run)
+    assert answer.exit_code == 0, answer.output
+    rows = {row.case: row for row in read(out)}
+    assert list(rows) == cases(["fashion-mlp"], 2, "2:4", ["obs"], ["given", "auto"], UPDATES)
+    for order in ("given", "auto"):
+        plain, fitted, in_order = (rows[Case("fashion-mlp", 0, "2:4", "obs", order, update)] for update in UPDATES)
+        assert fitted.layer_error < plain.layer_error
+        if order == "given":  # a search that time ends may find another order each time
+            assert fitted.kept == plain.kept
+            # Only one layer is pruned, so that there is no earlier one.
+            assert in_order.layer_error == pytest.approx(fitted.layer_error)
+    before = out.read_text()
+    assert CliRunner().invoke(app, run).exit_code == 0
+    assert out.read_text() == before
+    assert table.read_text() == markdown(list(rows.values()))
+    assert "| obs | auto | obs in order |" in table.read_text()
+    assert CliRunner().invoke(app, [*options, "--order", "best"]).exit_code == 2
