@@ -68,8 +68,8 @@ class CalibratedRow:
         Of the pruned network on the held-out data.
     dense_loss, dense_accuracy : float
         Of the network as it was trained.
-    seconds : float
-        Taken by permuting and pruning.
+    time_limit, seconds : float
+        Seconds granted to the search, and taken by permuting and pruning.
     """
 
     case: Case
@@ -79,6 +79,7 @@ class CalibratedRow:
     accuracy: float
     dense_loss: float
     dense_accuracy: float
+    time_limit: float
     seconds: float
 
 
@@ -128,7 +129,7 @@ def measure_calibrated(case: Case, data: Path, cache: Path, time_limit: float, w
     score, before = evaluate(model, case.network, data), evaluate(dense, case.network, data)
     return CalibratedRow(
         case, kept, _layer_error(permuted, model, calibration), score.loss, score.accuracy, before.loss,
-        before.accuracy, round(seconds, 1),
+        before.accuracy, time_limit, round(seconds, 1),
     )  # fmt: skip
 
 

@@ -1,10 +1,9 @@
 """Calibrated pruning of trained networks: ``python -m bench.networks.compression --data FOLDER --cache FOLDER``."""
 
-import json
 import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,8 @@ import typer
 from bench.cli.failing import failing
 from bench.instances.errors import unknown
 from bench.networks.calibrated import (
+    BATCH,
+    BATCHES,
     NETWORKS,
     ORDERS,
     SALIENCIES,
@@ -22,6 +23,8 @@ from bench.networks.calibrated import (
     cases,
     measure_calibrated,
 )
+from bench.runner.journal import Journal, read_rows
+from bench.runner.row import FORMAT
 from permsolve.io.writing import atomic_write
 
 Choices = list[str] | None
@@ -52,34 +55,49 @@ def main(
             for name in chosen or ():
                 if name not in known:
                     raise unknown(kind, name, known)
-        rows = read(out)
-        done = {row.case for row in rows}
-        for case in cases(
-            network or NETWORKS, seeds, pattern, saliency or SALIENCIES, order or ORDERS, update or UPDATES
-        ):
-            if case not in done:
-                rows.append(measure_calibrated(case, data, cache, time_limit, workers))
-                line = json.dumps(asdict(rows[-1])) + "\n"
-                print(line, end="", file=sys.stderr)
-                with out.open("a", encoding="utf-8") as stream:
-                    stream.write(line)
-    text = markdown(rows)
+        grid = cases(network or NETWORKS, seeds, pattern, saliency or SALIENCIES, order or ORDERS, update or UPDATES)
+        with Journal(out) as journal:
+            for case in grid:
+                if key(case) not in journal.rows:
+                    row = measure_calibrated(case, data, cache, time_limit, workers)
+                    print(f"{key(case)}: loss {row.loss:.4f}, accuracy {row.accuracy:.4f}", file=sys.stderr)
+                    journal.append({"format": FORMAT, "kind": "compression", "key": key(case), **asdict(row)})
+    text = markdown(read(out))
     print(text, end="")
     if table is not None:
         atomic_write(table, lambda stream: stream.write(text.encode()))
 
 
+def key(case: Case) -> str:
+    """What a row is found by."""
+    return "/".join(str(part) for part in asdict(case).values())
+
+
 def read(path: Path) -> list[CalibratedRow]:
-    """Rows of a file of JSON lines; none where it is not there."""
-    if not path.is_file():
-        return []
-    documents = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [CalibratedRow(**{**document, "case": Case(**document["case"])}) for document in documents]
+    """The rows of a file.
+
+    Raises
+    ------
+    FileFormatError
+        When a line is no row.
+    """
+    names = [field.name for field in fields(CalibratedRow) if field.name != "case"]
+    return [
+        CalibratedRow(Case(**record["case"]), **{name: record[name] for name in names}) for record in read_rows(path)
+    ]
 
 
 def markdown(rows: Sequence[CalibratedRow]) -> str:
     """A table per network and pattern: means over the seeds, with the standard deviation where there are several."""
-    parts = ["# Calibrated pruning of trained networks\n"]
+    limits = ", ".join(sorted({f"{row.time_limit:g}" for row in rows}))
+    parts = [
+        "# Calibrated pruning of trained networks\n",
+        f"Made by `python -m bench.networks.compression`: {limits} s of search for a whole network, {BATCHES} batches "
+        f"of {BATCH} training examples to calibrate with, nothing is trained after pruning, and layers that read the "
+        "data are not pruned. Mean of the trainings +- standard deviation. The layer error is the mean over layers of "
+        "the mean square by which their outputs change, as a share of theirs; loss (nats) and accuracy are those on "
+        "held-out data.\n",
+    ]
     for name, pattern in dict.fromkeys((row.case.network, row.case.pattern) for row in rows):
         chosen = [row for row in rows if (row.case.network, row.case.pattern) == (name, pattern)]
         dense = {row.case.seed: row for row in chosen}.values()

@@ -1,6 +1,7 @@
 """Permute, prune and fit a network."""
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,6 @@ from permsolve.networks.compression.report import CompressionReport
 from permsolve.networks.permute import permute_
 from permsolve.networks.prunable import NameFilter, prunable_weights
 from permsolve.networks.pruning import finalize_, is_nm, prune_
-from permsolve.networks.pruning.update import layer_error
 from permsolve.networks.trace.export import ExampleInputs, check_module, mode, split_inputs
 from permsolve.pattern import Pattern
 
@@ -73,37 +73,28 @@ def compress_(
         calibration = calibrate(model, calibration, include=include, exclude=exclude)
     before = _outputs(model, example_inputs)
     permutation = None
-    if chosen.permute:
-        permutation = permute_(
-            model, example_inputs, parsed, solver=solver, time_limit=time_limit, seed=seed, workers=workers,
-            saliency=chosen.saliency, include=include, exclude=exclude, calibration=calibration,
-        )  # fmt: skip
-        calibration = calibration.permuted(permutation)
-    weights = prunable_weights(model, include, exclude)
-    dense = {weight.name: weight.tensor.detach().clone() for weight in weights}
-    try:
+    with ExitStack() as undo:  # when an error or Ctrl-C ends this
+        if chosen.permute:
+            permutation = permute_(
+                model, example_inputs, parsed, solver=solver, time_limit=time_limit, seed=seed, workers=workers,
+                saliency=chosen.saliency, include=include, exclude=exclude, calibration=calibration,
+            )  # fmt: skip
+            undo.callback(invert_, model, permutation)
+            calibration = calibration.permuted(permutation)
         masks = prune_(
             model, parsed, saliency=chosen.saliency, include=include, exclude=exclude, calibration=calibration,
             update=chosen.update,
         )  # fmt: skip
-    except Exception:
-        if permutation is not None:
-            invert_(model, permutation)
-        raise
-    errors = {
-        name: masks.errors.get(name) or layer_error(dense[name], mask, dense[name], calibration[name])
-        for name, mask in masks.items()
-        if name in calibration and calibration[name].second_moment is not None
-    }
+        undo.pop_all()
     finalize_(model)
-    for weight in weights:
+    for weight in prunable_weights(model, include, exclude):
         if weight.name in masks and not is_nm(weight.tensor, parsed):
             raise VerificationError(f"{weight.name} does not follow {parsed} after pruning")
     return CompressionReport(
         pattern=parsed,
         recipe=chosen,
         permutation=permutation,
-        layers=errors,
+        layers=masks.errors,
         output_error=_change(before, _outputs(model, example_inputs)),
     )
 

@@ -17,10 +17,10 @@ from permsolve.networks.prunable import WEIGHT, NameFilter, PrunableWeight, prun
 from permsolve.networks.pruning.holders import Holder, holders, overlapping
 from permsolve.networks.pruning.mask import NMMask, mask_of
 from permsolve.networks.pruning.masks import Masks
-from permsolve.networks.pruning.update import updated
+from permsolve.networks.pruning.update import Fit, fit
 from permsolve.networks.worth import Worth
 from permsolve.pattern import Pattern
-from permsolve.saliency import SaliencyFunction, get_saliency
+from permsolve.saliency import AnySaliency, get_saliency
 from permsolve.weights import as_weight
 
 
@@ -36,7 +36,7 @@ def prune_(
     model: nn.Module,
     pattern: str | Pattern = "2:4",
     *,
-    saliency: str | SaliencyFunction = "magnitude",
+    saliency: AnySaliency = "magnitude",
     include: NameFilter | None = None,
     exclude: NameFilter | None = None,
     calibration: Calibration | None = None,
@@ -80,7 +80,8 @@ def prune_(
     -------
     Masks
         By name of the weight (``layer.weight``) its mask, bool, True where the weight is kept. These are the
-        buffers of the model, not copies. With an update its ``errors`` tell what it brought to each layer.
+        buffers of the model, not copies. Where all second moments of what a layer reads are known, its ``errors`` tell
+        by how much the layer's outputs change, with the kept weights as they were and as they are.
 
     Raises
     ------
@@ -127,20 +128,29 @@ def prune_(
     if batches is None:
         worth = Worth(scores, calibration)
         worth.check([plan.weight for plan in plans])
-        found = [(plan, _mask(plan, parsed, worth)) for plan in plans]
-        values = [updated(plan.weight, mask, calibration) if update else None for plan, mask in found]
-        for (plan, mask), value in zip(found, values, strict=True):
-            masks.take(plan.weight.name, _register(plan.places, mask, parsed), value)
+        found = [_fitted(plan, parsed, worth, update) for plan in plans]
+        for plan, (mask, fitted) in zip(plans, found, strict=True):
+            _write(masks, plan, parsed, mask, fitted)
     else:
         for plan in plans:  # in the order of the modules, which for most networks is that of their calls
-            name = plan.weight.name
-            read = calibrate(model, batches, include=name)
-            worth = Worth(scores, read)
+            module = plan.weight.module_name
+            worth = Worth(scores, calibrate(model, batches, include=lambda name, module=module: name == module))
             worth.check([plan.weight])
-            mask = _mask(plan, parsed, worth)
-            value = updated(plan.weight, mask, read) if update else None
-            masks.take(name, _register(plan.places, mask, parsed), value)
+            _write(masks, plan, parsed, *_fitted(plan, parsed, worth, update))
     return masks
+
+
+def _fitted(plan: _Plan, pattern: Pattern, worth: Worth, update: str | None) -> tuple[Tensor, Fit]:
+    mask = _mask(plan, pattern, worth)
+    return mask, fit(plan.weight, mask, worth.calibration, update)
+
+
+def _write(masks: Masks, plan: _Plan, pattern: Pattern, mask: Tensor, fitted: Fit) -> None:
+    """Put a weight under its mask, give it its values, and remember both."""
+    masks[plan.weight.name] = _register(plan.places, mask, pattern)
+    fitted.write(plan.weight, mask)
+    if fitted.error is not None:
+        masks.errors[plan.weight.name] = fitted.error
 
 
 def _places(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from permsolve.errors import InvalidOptionError, InvalidProblemError
@@ -32,90 +33,96 @@ class LayerError:
 
 
 @dataclass(frozen=True, slots=True)
-class UpdatedWeight:
-    """Values that wait to be written.
+class Fit:
+    """What becomes of the weights that a mask keeps, before it is written.
 
     Attributes
     ----------
-    source : Tensor
-        The parameter.
-    mask : Tensor of bool
-        Where it is changed.
-    values : Tensor
-        What it becomes there.
-    error : LayerError
-        What that brings.
+    values : Tensor or None
+        Their new values, shape of the weight; None where they stay.
+    error : LayerError or None
+        What that brings; None where all second moments of the inputs are not known.
     """
 
-    source: Tensor
-    mask: Tensor
-    values: Tensor
-    error: LayerError
+    values: Tensor | None
+    error: LayerError | None
 
-    def write(self) -> None:
+    def write(self, weight: PrunableWeight, mask: Tensor) -> None:
         """Change the parameter in place; what the mask drops keeps its value under the mask."""
-        with torch.no_grad():
-            self.source.copy_(torch.where(self.mask, self.values, self.source))
+        if self.values is not None:
+            masked = mask_of(weight.module, WEIGHT) is not None
+            source = weight.module.get_parameter(f"parametrizations.{WEIGHT}.original" if masked else WEIGHT)
+            with torch.no_grad():
+                source.copy_(torch.where(mask, self.values, source))
 
 
-def updated(weight: PrunableWeight, mask: Tensor, calibration: Calibration | None) -> UpdatedWeight:
+def fit(weight: PrunableWeight, mask: Tensor, calibration: Calibration | None, update: str | None) -> Fit:
     """Fit what a mask keeps of a weight to the outputs of the dense layer on the calibration data.
+
+    Parameters
+    ----------
+    weight : PrunableWeight
+        The weight, still dense.
+    mask : Tensor of bool, shape of the weight
+        What is kept.
+    calibration : Calibration or None
+        What the layer reads.
+    update : {None, "obs"}
+        None leaves the values, and tells the error only.
 
     Raises
     ------
     InvalidOptionError
-        When all second moments of what the layer reads are not there.
+        When values are to be fitted, and all second moments of what the layer reads are not there.
     InvalidProblemError
-        When they do not fit the weight, or cannot be inverted.
+        When they cannot be inverted.
     """
+    moments = None if calibration is None else calibration.get(weight.name)
+    if update is not None:
+        _check(weight, calibration)
+    if moments is None or moments.second_moment is None:
+        return Fit(None, None)
+    tensor = weight.tensor.detach()
+    flat = (moments.groups, -1, moments.features)
+    dense = as_weight(tensor).astype(np.float64).reshape(flat)
+    kept = mask.cpu().numpy().reshape(flat)
+    if update is None:
+        return Fit(None, _error(dense, kept, dense, moments))
+    fitted = np.empty_like(dense)
+    for group in range(moments.groups):
+        try:
+            fitted[group] = fit_masked(dense[group], kept[group], moments.damped(group))
+        except InvalidProblemError as error:
+            raise InvalidProblemError(f"{weight.name}: {error}") from error
+    values = torch.from_numpy(fitted.reshape(tensor.shape)).to(tensor)
+    stored = as_weight(values).astype(np.float64).reshape(dense.shape)
+    return Fit(values, _error(dense, kept, stored, moments))
+
+
+def _check(weight: PrunableWeight, calibration: Calibration | None) -> None:
+    """Refuse an update without all second moments of what the layer reads."""
     if calibration is None or weight.name not in calibration:
         why = "" if calibration is None else f" ({calibration.missing.get(weight.name, 'it was left out')})"
         raise InvalidOptionError(
             f"update='obs' needs moments of what {weight.name} reads{why}: give calibration=networks.calibrate(model, "
             "batches), or leave the layer out with exclude="
         )
-    moments = calibration[weight.name]
-    tensor = weight.tensor.detach()
-    known = mask_of(weight.module, WEIGHT)
-    source = weight.module.get_parameter(f"parametrizations.{WEIGHT}.original" if known is not None else WEIGHT)
-    groups = moments.groups
-    dense = as_weight(tensor).astype(np.float64)
-    flat, kept = (one.reshape(groups, -1, moments.features) for one in (dense, mask.cpu().numpy()))
-    if moments.second_moment is None:
+    if calibration[weight.name].second_moment is None:
         raise InvalidOptionError(
             f"update='obs' needs all second moments of what {weight.name} reads, and only mean squares are there: "
             "calibrate with moments='full'"
         )
-    fitted = np.empty_like(flat)
-    for group in range(groups):
-        try:
-            fitted[group] = fit_masked(flat[group], kept[group], moments.damped(group))
-        except InvalidProblemError as error:
-            raise InvalidProblemError(f"{weight.name}: {error}") from error
-    values = torch.from_numpy(fitted.reshape(dense.shape)).to(source)
-    return UpdatedWeight(source, mask, values, layer_error(tensor, mask, values, moments))
 
 
-def layer_error(dense: Tensor, mask: Tensor, values: Tensor, moments: InputMoments) -> LayerError:
-    """By how much the outputs of a layer change under a mask.
-
-    Parameters
-    ----------
-    dense, mask, values : Tensor, shape of the weight
-        The weight as it was, what is kept of it, and what becomes of that.
-    moments : InputMoments
-        What the layer reads, with all second moments.
-    """
+def _error(
+    dense: NDArray[np.float64], kept: NDArray[np.bool_], values: NDArray[np.float64], moments: InputMoments
+) -> LayerError:
+    """Errors of flat weights (groups, outputs, d)."""
     second = moments.second_moment
-    if second is None:
-        raise InvalidOptionError("only mean squares of the inputs are known: calibrate with moments='full'")
-    flat, kept, after = (
-        np.asarray(one, np.float64).reshape(moments.groups, -1, moments.features)
-        for one in (as_weight(dense), mask.cpu().numpy(), as_weight(values))
-    )
+    assert second is not None
     whole, masked, changed = (
-        sum(float(output_error(*one).sum()) for one in zip(flat, other, second, strict=True))
-        for other in (np.zeros_like(flat), flat * kept, after * kept)
+        sum(float(output_error(*one).sum()) for one in zip(dense, other, second, strict=True))
+        for other in (np.zeros_like(dense), dense * kept, values * kept)
     )
     share = 1.0 / whole if whole > 0.0 else 0.0
     return LayerError(masked * share, changed * share)

@@ -45,7 +45,8 @@ def test_update_keeps_the_mask_and_tells_the_error(saliency: str) -> None:
     masked, fitted = deepcopy(model), deepcopy(model)
     plain = networks.prune_(masked, saliency=saliency, calibration=calibration)
     masks = networks.prune_(fitted, saliency=saliency, calibration=calibration, update="obs")
-    assert plain.errors == {}
+    for name, error_of in plain.errors.items():
+        assert error_of.masked == error_of.updated == masks.errors[name].masked
     assert list(masks.errors) == ["0.weight", "2.weight", "4.weight"]
     for name, mask in masks.items():
         assert torch.equal(mask, plain[name])
@@ -84,6 +85,22 @@ def test_update_under_an_earlier_mask() -> None:
     for name, mask in masks.items():
         assert not (mask & ~first[name]).any()
         assert masks.errors[name].updated < masks.errors[name].masked
+
+
+def test_errors_are_told_where_the_inputs_are_known() -> None:
+    """Not without a calibration, nor with one that has mean squares only."""
+    model, batches = network(), data()
+    assert networks.prune_(deepcopy(model)).errors == {}
+    diagonal = networks.calibrate(model, batches, moments="diagonal")
+    assert networks.prune_(model, saliency="wanda", calibration=diagonal).errors == {}
+
+
+def test_names_are_taken_as_they_are() -> None:
+    """A layer whose name would be a glob pattern."""
+    model = nn.Sequential()
+    model.add_module("a[0]", nn.Linear(8, 8))
+    masks = networks.prune_(model, saliency="obs", batches=[torch.randn(64, 8)], update="obs")
+    assert list(masks.errors) == ["a[0].weight"]
 
 
 def test_dead_inputs_are_no_trouble() -> None:
