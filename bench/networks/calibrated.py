@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from statistics import mean
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.networks.accuracy import FIRST_LAYERS
+from bench.train.loop import Score
 from bench.train.networks import evaluate, load_data
 from bench.train.training import load_trained, train
 from permsolve import networks
@@ -83,15 +84,43 @@ class CalibratedRow:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A network, calibration data drawn from its training set, what its layers read of it, and what is known of it."""
+
+    model: nn.Module
+    batches: list[Tensor]
+    calibration: networks.Calibration
+    score: Score
+
+
 @lru_cache(maxsize=1)
-def _prepared(name: str, seed: int, data: Path, cache: Path) -> tuple[nn.Module, list[Tensor], networks.Calibration]:
-    """The trained network, calibration data drawn from its training set, and its calibration."""
+def _prepared(name: str, seed: int, data: Path, cache: Path) -> _Prepared:
+    """The trained network."""
     folder = cache / f"seed-{seed}" if seed else cache
     train(name, data, folder, seed=seed)
     model, dataset = load_trained(name, folder), load_data(name, data)
     generator = torch.Generator().manual_seed(DRAW + seed)
     batches = [dataset.draw(BATCH, generator)[0] for _ in range(BATCHES)]
-    return model, batches, networks.calibrate(model, batches, exclude=FIRST_LAYERS[name])
+    calibration = networks.calibrate(model, batches, exclude=FIRST_LAYERS[name])
+    return _Prepared(model, batches, calibration, evaluate(model, name, data))
+
+
+@lru_cache(maxsize=1)
+def _permuted(case: Case, data: Path, cache: Path, time_limit: float, workers: int) -> tuple[_Prepared, float]:
+    """The network in the order of a case, whatever its update, and the seconds that this took."""
+    dense = _prepared(case.network, case.seed, data, cache)
+    if case.order == "given":
+        return dense, 0.0
+    model = deepcopy(dense.model)
+    example = next(iter(load_data(case.network, data).unseen(4)))[0]
+    start = perf_counter()
+    report = networks.permute_(
+        model, (example,), case.pattern, solver=case.order, time_limit=time_limit, seed=case.seed, workers=workers,
+        saliency=case.saliency, exclude=FIRST_LAYERS[case.network], calibration=dense.calibration,
+    )  # fmt: skip
+    seconds = perf_counter() - start
+    return replace(dense, model=model, calibration=dense.calibration.permuted(report)), seconds
 
 
 def measure_calibrated(case: Case, data: Path, cache: Path, time_limit: float, workers: int) -> CalibratedRow:
@@ -106,30 +135,21 @@ def measure_calibrated(case: Case, data: Path, cache: Path, time_limit: float, w
     time_limit, workers
         Of :func:`permsolve.networks.permute_`.
     """
-    dense, batches, calibration = _prepared(case.network, case.seed, data, cache)
-    model, first = deepcopy(dense), FIRST_LAYERS[case.network]
-    example = next(iter(load_data(case.network, data).unseen(4)))[0]
-    start = perf_counter()
-    if case.order != "given":
-        report = networks.permute_(
-            model, (example,), case.pattern, solver=case.order, time_limit=time_limit, seed=case.seed,
-            workers=workers, saliency=case.saliency, exclude=first, calibration=calibration,
-        )  # fmt: skip
-        calibration = calibration.permuted(report)
-    permuted = deepcopy(model)
-    kept = _kept(permuted, case, calibration)
+    dense, search = _permuted(replace(case, update=""), data, cache, time_limit, workers)
+    model = deepcopy(dense.model)
     in_order = case.update == "obs in order"
+    start = perf_counter()
     networks.prune_(
-        model, case.pattern, saliency=case.saliency, exclude=first,
-        calibration=None if in_order else calibration, batches=batches if in_order else None,
+        model, case.pattern, saliency=case.saliency, exclude=FIRST_LAYERS[case.network],
+        calibration=None if in_order else dense.calibration, batches=dense.batches if in_order else None,
         update=None if case.update == "none" else "obs",
     )  # fmt: skip
-    seconds = perf_counter() - start
+    seconds = search + perf_counter() - start
     networks.finalize_(model)
-    score, before = evaluate(model, case.network, data), evaluate(dense, case.network, data)
+    score = evaluate(model, case.network, data)
     return CalibratedRow(
-        case, kept, _layer_error(permuted, model, calibration), score.loss, score.accuracy, before.loss,
-        before.accuracy, time_limit, round(seconds, 1),
+        case, _kept(dense.model, case, dense.calibration), _layer_error(dense.model, model, dense.calibration),
+        score.loss, score.accuracy, dense.score.loss, dense.score.accuracy, time_limit, round(seconds, 1),
     )  # fmt: skip
 
 
