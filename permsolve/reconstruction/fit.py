@@ -8,6 +8,8 @@ from permsolve.reconstruction.sweep import sweep
 
 # Multiplications of all decompositions of one layer: some minutes of one core.
 EXACT_WORK = 4e12
+# Times the work of a fit that exchanges take, with two of four kept; it is done by faster routines in part.
+EXCHANGE_WORK = 9.0
 
 
 def fit_masked(
@@ -25,5 +27,14 @@ def fit_masked(
     InvalidProblemError
         As :func:`refit` does.
     """
-    work = float((mask.sum(axis=1, dtype=np.float64) ** 3).sum()) / 3.0
-    return refit(weight, mask, moment) if work <= EXACT_WORK else sweep(weight, mask, moment)
+    return refit(weight, mask, moment) if _work(mask) <= EXACT_WORK else sweep(weight, mask, moment)
+
+
+def affordable(mask: NDArray[np.bool_]) -> bool:
+    """Whether :func:`permsolve.reconstruction.exchange` can do with a mask in some minutes, too."""
+    return EXCHANGE_WORK * _work(mask) <= EXACT_WORK
+
+
+def _work(mask: NDArray[np.bool_]) -> float:
+    """Multiplications of the decompositions of all rows."""
+    return float((mask.sum(axis=1, dtype=np.float64) ** 3).sum()) / 3.0

@@ -17,8 +17,8 @@ class Recipe:
         What is kept the most of, by the permutation and by the masks.
     permute : bool
         Whether to permute first.
-    update : {None, "obs"}
-        Whether the weights that are kept are fitted to the outputs of their layers
+    update : {None, "obs", "exchange"}
+        Whether the weights that are kept are fitted to the outputs of their layers, and masks improved for it
         (:func:`permsolve.networks.prune_`).
     """
 

@@ -17,7 +17,7 @@ from permsolve.networks.prunable import WEIGHT, NameFilter, PrunableWeight, prun
 from permsolve.networks.pruning.holders import Holder, holders, overlapping
 from permsolve.networks.pruning.mask import NMMask, mask_of
 from permsolve.networks.pruning.masks import Masks
-from permsolve.networks.pruning.update import Fit, fit
+from permsolve.networks.pruning.update import UPDATES, Fit, fit
 from permsolve.networks.worth import Worth
 from permsolve.pattern import Pattern
 from permsolve.saliency import AnySaliency, get_saliency
@@ -68,10 +68,13 @@ def prune_(
     calibration : Calibration, optional
         What each layer reads (:func:`permsolve.networks.calibrate`), of the model as it is, in its present order:
         calibrated saliencies and the update need it.
-    update : {None, "obs"}, optional
+    update : {None, "obs", "exchange"}, optional
         With ``"obs"`` the weights that are kept get the values that change the outputs of their layer least on the
         calibration data: masked least squares (:func:`permsolve.reconstruction.refit`), for very large layers the
-        sweep of SparseGPT. Second moments are damped by 0.01 of the mean of their diagonal.
+        sweep of SparseGPT. With ``"exchange"`` the masks are improved first, until no exchange of a kept and a dropped
+        weight of a group brings those outputs nearer to what they were with all kept weights of the row fitted anew
+        (:func:`permsolve.reconstruction.exchange`); layers for which this would take too long are fitted only. Second
+        moments are damped by 0.01 of the mean of their diagonal.
     batches : iterable, optional
         Calibration data that is read once per layer, instead of ``calibration``: layers are pruned one after the other,
         each for what it reads in the network whose earlier layers are pruned already. A list, say; not a generator.
@@ -105,8 +108,10 @@ def prune_(
     ('weight',)
     """
     parsed, scores = Pattern.parse(pattern), get_saliency(saliency)
-    if update not in (None, "obs"):
-        raise InvalidOptionError(f"update must be None or 'obs', got {update!r}")
+    if update not in UPDATES:
+        raise InvalidOptionError(
+            f"update must be {', '.join(map(repr, UPDATES[:-1]))} or {UPDATES[-1]!r}, got {update!r}"
+        )
     if calibration is not None and batches is not None:
         raise InvalidOptionError("give a calibration, or batches to calibrate each layer with, not both")
     if batches is not None and iter(batches) is batches:
@@ -129,26 +134,27 @@ def prune_(
         worth = Worth(scores, calibration)
         worth.check([plan.weight for plan in plans])
         found = [_fitted(plan, parsed, worth, update) for plan in plans]
-        for plan, (mask, fitted) in zip(plans, found, strict=True):
-            _write(masks, plan, parsed, mask, fitted)
+        for plan, fitted in zip(plans, found, strict=True):
+            _write(masks, plan, parsed, fitted)
     else:
         for plan in plans:  # in the order of the modules, which for most networks is that of their calls
             module = plan.weight.module_name
             worth = Worth(scores, calibrate(model, batches, include=lambda name, module=module: name == module))
             worth.check([plan.weight])
-            _write(masks, plan, parsed, *_fitted(plan, parsed, worth, update))
+            _write(masks, plan, parsed, _fitted(plan, parsed, worth, update))
     return masks
 
 
-def _fitted(plan: _Plan, pattern: Pattern, worth: Worth, update: str | None) -> tuple[Tensor, Fit]:
-    mask = _mask(plan, pattern, worth)
-    return mask, fit(plan.weight, mask, worth.calibration, update)
+def _fitted(plan: _Plan, pattern: Pattern, worth: Worth, update: str | None) -> Fit:
+    known = mask_of(plan.places[0].module, plan.places[0].attribute)
+    allowed = None if known is None else known.mask
+    return fit(plan.weight, _mask(plan, pattern, worth, allowed), pattern, worth.calibration, update, allowed)
 
 
-def _write(masks: Masks, plan: _Plan, pattern: Pattern, mask: Tensor, fitted: Fit) -> None:
+def _write(masks: Masks, plan: _Plan, pattern: Pattern, fitted: Fit) -> None:
     """Put a weight under its mask, give it its values, and remember both."""
-    masks[plan.weight.name] = _register(plan.places, mask, pattern)
-    fitted.write(plan.weight, mask)
+    masks[plan.weight.name] = _register(plan.places, fitted.mask, pattern)
+    fitted.write(plan.weight)
     if fitted.error is not None:
         masks.errors[plan.weight.name] = fitted.error
 
@@ -200,7 +206,7 @@ def _check_updatable(plan: _Plan) -> None:
         )
 
 
-def _mask(plan: _Plan, pattern: Pattern, worth: Worth) -> Tensor:
+def _mask(plan: _Plan, pattern: Pattern, worth: Worth, allowed: Tensor | None) -> Tensor:
     """What is kept of a weight: what the pattern keeps, without what an earlier mask drops already."""
     weight = plan.weight
     with torch.no_grad():
@@ -211,8 +217,7 @@ def _mask(plan: _Plan, pattern: Pattern, worth: Worth) -> Tensor:
     except InvalidProblemError as error:
         raise InvalidProblemError(f"{weight.name}: {error}") from error
     kept = torch.from_numpy(mask).to(tensor.device)
-    known = mask_of(plan.places[0].module, plan.places[0].attribute)
-    return kept if known is None else kept & known.mask
+    return kept if allowed is None else kept & allowed
 
 
 def _register(places: list[Holder], mask: Tensor, pattern: Pattern) -> Tensor:

@@ -12,8 +12,11 @@ from permsolve.moments import InputMoments
 from permsolve.networks.calibration import Calibration
 from permsolve.networks.prunable import WEIGHT, PrunableWeight
 from permsolve.networks.pruning.mask import mask_of
-from permsolve.reconstruction import fit_masked, output_error
+from permsolve.pattern import Pattern
+from permsolve.reconstruction import affordable, exchange, fit_masked, output_error, pattern_groups
 from permsolve.weights import as_weight
+
+UPDATES = (None, "obs", "exchange")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +26,9 @@ class LayerError:
     Attributes
     ----------
     masked : float
-        With the weights that are kept as they were.
+        With the weights that the saliency keeps, as they were.
     updated : float
-        With their new values, as they are stored.
+        With those that are kept in the end and their new values, as they are stored.
     """
 
     masked: float
@@ -38,25 +41,35 @@ class Fit:
 
     Attributes
     ----------
+    mask : Tensor of bool
+        What is kept: the mask that was asked for, or a better one.
     values : Tensor or None
         Their new values, shape of the weight; None where they stay.
     error : LayerError or None
         What that brings; None where all second moments of the inputs are not known.
     """
 
+    mask: Tensor
     values: Tensor | None
     error: LayerError | None
 
-    def write(self, weight: PrunableWeight, mask: Tensor) -> None:
+    def write(self, weight: PrunableWeight) -> None:
         """Change the parameter in place; what the mask drops keeps its value under the mask."""
         if self.values is not None:
             masked = mask_of(weight.module, WEIGHT) is not None
             source = weight.module.get_parameter(f"parametrizations.{WEIGHT}.original" if masked else WEIGHT)
             with torch.no_grad():
-                source.copy_(torch.where(mask, self.values, source))
+                source.copy_(torch.where(self.mask, self.values, source))
 
 
-def fit(weight: PrunableWeight, mask: Tensor, calibration: Calibration | None, update: str | None) -> Fit:
+def fit(
+    weight: PrunableWeight,
+    mask: Tensor,
+    pattern: Pattern,
+    calibration: Calibration | None,
+    update: str | None,
+    allowed: Tensor | None = None,
+) -> Fit:
     """Fit what a mask keeps of a weight to the outputs of the dense layer on the calibration data.
 
     Parameters
@@ -65,10 +78,14 @@ def fit(weight: PrunableWeight, mask: Tensor, calibration: Calibration | None, u
         The weight, still dense.
     mask : Tensor of bool, shape of the weight
         What is kept.
+    pattern : Pattern
+        What the mask follows.
     calibration : Calibration or None
         What the layer reads.
-    update : {None, "obs"}
-        None leaves the values, and tells the error only.
+    update : one of UPDATES
+        See :func:`permsolve.networks.prune_`; None tells the error only.
+    allowed : Tensor of bool, shape of the weight, optional
+        What a better mask may keep, default everything.
 
     Raises
     ------
@@ -79,50 +96,59 @@ def fit(weight: PrunableWeight, mask: Tensor, calibration: Calibration | None, u
     """
     moments = None if calibration is None else calibration.get(weight.name)
     if update is not None:
-        _check(weight, calibration)
+        _check(weight, calibration, update)
     if moments is None or moments.second_moment is None:
-        return Fit(None, None)
+        return Fit(mask, None, None)
     tensor = weight.tensor.detach()
     flat = (moments.groups, -1, moments.features)
     dense = as_weight(tensor).astype(np.float64).reshape(flat)
     kept = mask.cpu().numpy().reshape(flat)
+    masked = dense * kept
     if update is None:
-        return Fit(None, _error(dense, kept, dense, moments))
-    fitted = np.empty_like(dense)
+        return Fit(mask, None, _error(dense, masked, masked, moments))
+    free = None if allowed is None else allowed.cpu().numpy().reshape(flat)
+    groups = pattern_groups(tuple(tensor.shape), pattern)
+    better, fitted = kept.copy(), np.empty_like(dense)
     for group in range(moments.groups):
+        damped = moments.damped(group)
         try:
-            fitted[group] = fit_masked(dense[group], kept[group], moments.damped(group))
+            if update == "exchange" and affordable(kept[group]):
+                one = None if free is None else free[group]
+                live = moments.mean_square[group] > 0.0  # weights of all others are worth nothing
+                better[group] = exchange(dense[group] * live, kept[group], damped, groups, one)
+            fitted[group] = fit_masked(dense[group], better[group], damped)
         except InvalidProblemError as error:
             raise InvalidProblemError(f"{weight.name}: {error}") from error
     values = torch.from_numpy(fitted.reshape(tensor.shape)).to(tensor)
     stored = as_weight(values).astype(np.float64).reshape(dense.shape)
-    return Fit(values, _error(dense, kept, stored, moments))
+    chosen = torch.from_numpy(better.reshape(tensor.shape)).to(mask.device)
+    return Fit(chosen, values, _error(dense, masked, stored * better, moments))
 
 
-def _check(weight: PrunableWeight, calibration: Calibration | None) -> None:
+def _check(weight: PrunableWeight, calibration: Calibration | None, update: str) -> None:
     """Refuse an update without all second moments of what the layer reads."""
     if calibration is None or weight.name not in calibration:
         why = "" if calibration is None else f" ({calibration.missing.get(weight.name, 'it was left out')})"
         raise InvalidOptionError(
-            f"update='obs' needs moments of what {weight.name} reads{why}: give calibration=networks.calibrate(model, "
-            "batches), or leave the layer out with exclude="
+            f"update={update!r} needs moments of what {weight.name} reads{why}: give calibration=networks."
+            "calibrate(model, batches), or leave the layer out with exclude="
         )
     if calibration[weight.name].second_moment is None:
         raise InvalidOptionError(
-            f"update='obs' needs all second moments of what {weight.name} reads, and only mean squares are there: "
+            f"update={update!r} needs all second moments of what {weight.name} reads, and only mean squares are there: "
             "calibrate with moments='full'"
         )
 
 
 def _error(
-    dense: NDArray[np.float64], kept: NDArray[np.bool_], values: NDArray[np.float64], moments: InputMoments
+    dense: NDArray[np.float64], masked: NDArray[np.float64], changed: NDArray[np.float64], moments: InputMoments
 ) -> LayerError:
     """Errors of flat weights (groups, outputs, d)."""
     second = moments.second_moment
     assert second is not None
-    whole, masked, changed = (
+    whole, before, after = (
         sum(float(output_error(*one).sum()) for one in zip(dense, other, second, strict=True))
-        for other in (np.zeros_like(dense), dense * kept, values * kept)
+        for other in (np.zeros_like(dense), masked, changed)
     )
     share = 1.0 / whole if whole > 0.0 else 0.0
-    return LayerError(masked * share, changed * share)
+    return LayerError(before * share, after * share)

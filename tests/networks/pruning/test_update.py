@@ -63,6 +63,21 @@ def test_update_keeps_the_mask_and_tells_the_error(saliency: str) -> None:
         assert networks.is_nm(fitted.get_parameter(name))
 
 
+def test_exchanges_improve_the_masks() -> None:
+    """Legal masks with as many kept, closer to the outputs than the same saliency without exchanges."""
+    model, batches = network(), data()
+    calibration = networks.calibrate(model, batches)
+    fitted, exchanged = deepcopy(model), deepcopy(model)
+    plain = networks.prune_(fitted, saliency="obs", calibration=calibration, update="obs")
+    masks = networks.prune_(exchanged, saliency="obs", calibration=calibration, update="exchange")
+    networks.finalize_(exchanged)
+    for name, mask in masks.items():
+        assert networks.is_nm(exchanged.get_parameter(name))
+        assert mask.sum() == plain[name].sum()
+        assert masks.errors[name].masked == plain.errors[name].masked
+        assert masks.errors[name].updated < 0.95 * plain.errors[name].updated
+
+
 def test_layers_in_order_read_what_the_pruned_network_gives() -> None:
     """With batches the last layer is fitted to what it reads in the end, and is closer to its outputs there."""
     model, batches = network(), data()
@@ -77,11 +92,12 @@ def test_layers_in_order_read_what_the_pruned_network_gives() -> None:
     assert error < (output_of(once[4], ordered, batches) - dense).square().mean()
 
 
-def test_update_under_an_earlier_mask() -> None:
+@pytest.mark.parametrize("update", ["obs", "exchange"])
+def test_update_under_an_earlier_mask(update: str) -> None:
     """What was lost stays lost, and the rest is fitted."""
     model, batches = network(), data()
     first = {name: mask.clone() for name, mask in networks.prune_(model, "2:4").items()}
-    masks = networks.prune_(model, "1:4", calibration=networks.calibrate(model, batches), update="obs")
+    masks = networks.prune_(model, "1:4", calibration=networks.calibrate(model, batches), update=update)
     for name, mask in masks.items():
         assert not (mask & ~first[name]).any()
         assert masks.errors[name].updated < masks.errors[name].masked
@@ -103,12 +119,13 @@ def test_names_are_taken_as_they_are() -> None:
     assert list(masks.errors) == ["a[0].weight"]
 
 
-def test_dead_inputs_are_no_trouble() -> None:
+@pytest.mark.parametrize("update", ["obs", "exchange"])
+def test_dead_inputs_are_no_trouble(update: str) -> None:
     """An input that is always zero gets no saliency and no new value that is not finite."""
     model = nn.Linear(8, 4)
     inputs = torch.randn(64, 8)
     inputs[:, 3] = 0.0
-    masks = networks.prune_(model, saliency="obs", calibration=networks.calibrate(model, [inputs]), update="obs")
+    masks = networks.prune_(model, saliency="obs", calibration=networks.calibrate(model, [inputs]), update=update)
     assert not masks["weight"][:, 3].any()
     assert torch.isfinite(model.weight).all()
 
