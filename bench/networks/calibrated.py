@@ -24,8 +24,8 @@ from permsolve.saliency import get_saliency
 
 SALIENCIES = ("magnitude", "wanda", "ria", "obd", "obs")
 ORDERS = ("given", "stripe-groups", "auto")
-# "in order": layers one after the other, each for what it reads in the network that is pruned so far.
-UPDATES = ("none", "obs", "obs in order")
+# "in order": exchanges, layers one after the other, each to make up for what those before it lost.
+UPDATES = ("none", "obs", "exchange", "in order")
 NETWORKS = ("fashion-mlp", "resnet-20", "char-transformer")
 BATCHES, BATCH, DRAW = 16, 64, 1234
 
@@ -137,12 +137,12 @@ def measure_calibrated(case: Case, data: Path, cache: Path, time_limit: float, w
     """
     dense, search = _permuted(replace(case, update=""), data, cache, time_limit, workers)
     model = deepcopy(dense.model)
-    in_order = case.update == "obs in order"
+    in_order = case.update == "in order"
     start = perf_counter()
     networks.prune_(
         model, case.pattern, saliency=case.saliency, exclude=FIRST_LAYERS[case.network],
         calibration=None if in_order else dense.calibration, batches=dense.batches if in_order else None,
-        update=None if case.update == "none" else "obs",
+        update={"none": None, "in order": "exchange"}.get(case.update, case.update),
     )  # fmt: skip
     seconds = search + perf_counter() - start
     networks.finalize_(model)

@@ -13,6 +13,7 @@ from typer.main import get_command
 from permsolve.cli.apply import apply
 from permsolve.cli.bound import bound
 from permsolve.cli.check import check
+from permsolve.cli.compress import compress
 from permsolve.cli.exit_codes import EPILOG, ExitCode
 from permsolve.cli.gpu_report import gpu_report
 from permsolve.cli.inspect import inspect
@@ -54,7 +55,7 @@ def _root(
     """Re-order the columns of weight matrices so that N:M sparsity keeps more of them."""
 
 
-for command in (solve, apply, check, inspect, bound, lossless, solvers, permute_checkpoint, gpu_report):
+for command in (solve, apply, check, inspect, bound, lossless, solvers, permute_checkpoint, compress, gpu_report):
     app.command(epilog=EPILOG)(command)
 
 

@@ -88,7 +88,7 @@ def calibrate(
         raise InvalidNetworkError(f"{type(model).__name__} has no Linear or convolution layer to calibrate")
     layers = {name: modules for name, modules in layers_of(model).items() if name in weights}
     run = _Run(model, layers, Batches(batches), moments == "full", memory_limit, progress)
-    with _running(model, device) as run.device:
+    with running(model, device) as run.device:
         found = run.all()
     missing = {name: _reason(layers[name]) for name in weights if name not in found}
     return Calibration({name: found[name] for name in weights if name in found}, missing)
@@ -119,7 +119,7 @@ class _Run:
         tokens, entered = Tokens(), set[str]()
         # Of computed weights only those are watched that are known to need it: to keep their address, they are kept.
         odd = [name for name, modules in self.layers.items() if _watch_first(modules)]
-        with _buffers_kept(self.model), watched(self.layers, tokens.add, odd, entered):
+        with buffers_kept(self.model), watched(self.layers, tokens.add, odd, entered):
             call(self.model, self.batches.first, self.device)
         products = [name for name in self.layers if name in entered or name not in tokens.calls]
         leaders = tokens.leaders(self.layers, products)
@@ -165,7 +165,7 @@ class _Run:
                 raise Diverged(name)
 
         layers = {name: self.layers[name] for name in leaders}
-        with _buffers_kept(self.model), watched(layers, seen, products):
+        with buffers_kept(self.model), watched(layers, seen, products):
             for done, batch in enumerate(self.batches, 1):
                 notes = Notes()
                 call(self.model, batch, self.device)
@@ -209,7 +209,7 @@ def _reason(modules: Sequence[nn.Module]) -> str:
 
 
 @contextmanager
-def _buffers_kept(model: nn.Module) -> Iterator[None]:
+def buffers_kept(model: nn.Module) -> Iterator[None]:
     """Undo what a run does to buffers, for models that count or average in evaluation, too."""
     before = [(buffer, buffer._version, buffer.clone()) for buffer in model.buffers()]
     named = [(module, dict(module._buffers)) for module in model.modules()]
@@ -224,7 +224,7 @@ def _buffers_kept(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _running(model: nn.Module, device: torch.device | str | None) -> Iterator[torch.device | None]:
+def running(model: nn.Module, device: torch.device | str | None) -> Iterator[torch.device | None]:
     """The model in evaluation mode on a device, as eager code whose parts can be seen; afterwards as it was."""
     tensors = [*model.parameters(), *model.buffers()]
     homes = {tensor.device for tensor in tensors}

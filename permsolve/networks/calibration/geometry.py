@@ -76,7 +76,7 @@ class Geometry:
         Tensor, shape (samples, groups, features)
             Channels before places of the kernel, as ``weight.reshape(out, -1)`` has them.
         """
-        x = _unbatched(x.detach())
+        x = unbatched(x.detach())
         if not self.kernel:
             yield x.reshape(-1, 1, features)
             return
@@ -95,7 +95,7 @@ class Geometry:
                 yield part.reshape(-1, self.groups, features)
 
 
-def _unbatched(x: Tensor) -> Tensor:
+def unbatched(x: Tensor) -> Tensor:
     """A tensor of ``torch.vmap`` with the axes that it hides, in front."""
     functorch = torch._C._functorch
     while functorch.is_batchedtensor(x):

@@ -1,5 +1,6 @@
-"""Checkpoints in Hugging Face style folders, permuted as a whole."""
+"""Checkpoints in Hugging Face style folders, permuted or compressed as a whole."""
 
-from permsolve.networks.checkpoints.conversion import permute_checkpoint
+from permsolve.networks.checkpoints.compress import compress_checkpoint
+from permsolve.networks.checkpoints.permute import permute_checkpoint
 
-__all__ = ["permute_checkpoint"]
+__all__ = ["compress_checkpoint", "permute_checkpoint"]

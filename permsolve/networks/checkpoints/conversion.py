@@ -4,34 +4,29 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-from permsolve import networks
 from permsolve.errors import InvalidOptionError
 from permsolve.networks.checkpoints.folder import CheckpointFolder
-from permsolve.networks.checkpoints.inputs import Outputs, example_inputs
 from permsolve.networks.checkpoints.loading import load_model
 from permsolve.networks.checkpoints.resuming import ResumingExecutor
 from permsolve.networks.checkpoints.writing import write_checkpoint
 from permsolve.networks.prunable import NameFilter, prunable_weights
-from permsolve.pattern import Pattern
+
+_Outcome = TypeVar("_Outcome")
 
 
-def permute_checkpoint(
+def convert(
     source: Path,
     target: Path,
-    pattern: str | Pattern = "2:4",
+    change: Callable[[Any, CheckpointFolder, ResumingExecutor], _Outcome],
     *,
-    include: NameFilter | None = None,
-    exclude: NameFilter | None = None,
-    prune: bool = False,
-    force: bool = False,
-    on_done: Callable[[], None] | None = None,
-    **options: Any,
-) -> Any:
-    """Permute the model of a Hugging Face style folder, and write a folder that computes the same.
+    force: bool,
+    on_done: Callable[[], None] | None,
+) -> _Outcome:
+    """Load the model of a folder, change it in place, and write a folder with the same shards, names and types.
 
     Solved axes are kept beside the target until it is complete (``.NAME.permsolve``), and a run with the same
     arguments goes on from there. The target appears whole or not at all, and is read back and compared.
@@ -40,62 +35,39 @@ def permute_checkpoint(
     ----------
     source, target : Path
         The folder to read, and the one to write.
-    pattern : Pattern or str, default "2:4"
-        The pattern.
-    include, exclude : str, iterable of str, or callable, optional
-        Which layers count, and are pruned: see :func:`permsolve.networks.prunable.prunable_weights`. Unless
-        ``include`` is given, the output embedding (the head of a language model) is left out.
-    prune : bool, default False
-        Whether to prune to the pattern, too.
-    force : bool, default False
+    change : callable
+        Given the model, the folder that it comes from and the executor that solves axes.
+    force : bool
         Whether to replace a target that exists.
-    on_done : callable, optional
+    on_done : callable or None
         Called after each axis.
-    **options
-        Of :func:`permsolve.networks.permute_`: solver, time_limit, seed, workers, saliency.
 
     Returns
     -------
-    report
-        What :func:`permsolve.networks.permute_` returns.
+    object
+        What ``change`` returns.
 
     Raises
     ------
     InvalidOptionError
-        When the target exists, or is the source or a part of it; when gathers are asked for.
+        When the target exists, or is the source or a part of it.
     FileFormatError
         When the source cannot be read.
-    VerificationError
-        When the permuted model would compute something else; nothing is written then.
     MissingPackageError
         When `transformers` is not installed.
     """
     _check_target(source, target, force)
-    if options.get("gather", "never") != "never":
-        raise InvalidOptionError("a checkpoint has no place for gathers: leave gather at 'never'")
     folder = CheckpointFolder.open(source)
     model = load_model(folder)
-    wrapped = Outputs(model)
-    chosen = _chosen(model, include, exclude)
-
-    def wanted(name: str) -> bool:
-        return name.removeprefix("model.") in chosen
-
     work = target.parent / f".{target.name}.permsolve"
-    executor = ResumingExecutor(work / "solved", on_done)
-    report = networks.permute_(wrapped, example_inputs(model), pattern, include=wanted, executor=executor, **options)
-    if prune:
-        networks.prune_(
-            model, pattern, saliency=options.get("saliency", "magnitude"), include=lambda name: name in chosen
-        )
-        networks.finalize_(model)
+    outcome = change(model, folder, ResumingExecutor(work / "solved", on_done))
     for leftover in ("new", "scratch"):
         shutil.rmtree(work / leftover, ignore_errors=True)
     write_checkpoint(model, folder, work / "new", work / "scratch")
     _compare(model, work / "new")
     _replace(work / "new", target)
     shutil.rmtree(work)
-    return report
+    return outcome
 
 
 def _check_target(source: Path, target: Path, force: bool) -> None:
@@ -110,10 +82,15 @@ def _check_target(source: Path, target: Path, force: bool) -> None:
         raise InvalidOptionError(f"{target}: that is no folder; choose another name")
 
 
-def _chosen(model: Any, include: NameFilter | None, exclude: NameFilter | None) -> set[str]:
+def chosen_layers(model: Any, include: NameFilter | None, exclude: NameFilter | None) -> Callable[[str], bool]:
+    """Which layers of a model inside :class:`permsolve.networks.checkpoints.inputs.Outputs` count, by their name there.
+
+    Unless ``include`` is given, the output embedding (the head of a language model) is left out.
+    """
     head = model.get_output_embeddings() if include is None else None
     weights = prunable_weights(model, include, exclude)
-    return {weight.module_name for weight in weights if weight.module is not head}
+    chosen = {weight.module_name for weight in weights if weight.module is not head}
+    return lambda name: name.removeprefix("model.") in chosen
 
 
 def _compare(model: torch.nn.Module, written: Path) -> None:

@@ -1,6 +1,7 @@
 """Permute, prune and fit a network."""
 
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from contextlib import ExitStack
 
 import torch
@@ -33,6 +34,7 @@ def compress_(
     workers: int | None = None,
     include: NameFilter | None = None,
     exclude: NameFilter | None = None,
+    executor: Executor | None = None,
 ) -> CompressionReport:
     """Prune a network to N:M, in place, so that it behaves as before as far as can be: permute, mask, fit, verify.
 
@@ -43,13 +45,17 @@ def compress_(
     example_inputs : tuple or dict
         Arguments of a call, positional or by name.
     calibration : Calibration or iterable
-        What the layers read (:func:`permsolve.networks.calibrate`), or batches to find it out with.
+        What the layers read (:func:`permsolve.networks.calibrate`), or batches to find it out with, better in a list
+        than as a generator: they are read for each layer anew where the recipe prunes layers in order.
     pattern : Pattern or str, default "2:4"
         The pattern.
     recipe : str or Recipe, default "auto"
-        ``"auto"``: permuted and masked by ``obs``, then fitted; ``"magnitude"``: permuted and masked by magnitude, and
-        ``"no-update"``: by ``obd``, both with the weights as they were; or a recipe of your own.
-    solver, time_limit, seed, workers
+        ``"auto"``: permuted and masked by ``obs``, then layer by layer masks are improved and what is kept is fitted to
+        the outputs of the dense network (``update="exchange"`` and ``batches`` of :func:`permsolve.networks.prune_`);
+        ``"exchange"``: all layers for what they read in the dense network, which takes less time and no copy of the
+        model; ``"fit"``: with the masks of ``obs`` as they are; ``"no-update"``: masked by ``obd``, and
+        ``"magnitude"``: by magnitude, with the weights as they were; or a recipe of your own.
+    solver, time_limit, seed, workers, executor
         Of the permutation: see :func:`permsolve.networks.permute_`.
     include, exclude : str, iterable of str, or callable, optional
         Which layers: see :func:`permsolve.networks.prune_`.
@@ -69,7 +75,10 @@ def compress_(
     check_module(model)
     parsed, chosen = Pattern.parse(pattern), get_recipe(recipe)
     checked_time_limit(time_limit)
+    batches = None
     if not isinstance(calibration, Calibration):
+        if chosen.in_order and isinstance(calibration, Iterable) and iter(calibration) is not calibration:
+            batches = calibration
         calibration = calibrate(model, calibration, include=include, exclude=exclude)
     before = _outputs(model, example_inputs)
     permutation = None
@@ -78,12 +87,13 @@ def compress_(
             permutation = permute_(
                 model, example_inputs, parsed, solver=solver, time_limit=time_limit, seed=seed, workers=workers,
                 saliency=chosen.saliency, include=include, exclude=exclude, calibration=calibration,
+                executor=executor,
             )  # fmt: skip
             undo.callback(invert_, model, permutation)
             calibration = calibration.permuted(permutation)
         masks = prune_(
-            model, parsed, saliency=chosen.saliency, include=include, exclude=exclude, calibration=calibration,
-            update=chosen.update,
+            model, parsed, saliency=chosen.saliency, include=include, exclude=exclude, update=chosen.update,
+            calibration=calibration if batches is None else None, batches=batches,
         )  # fmt: skip
         undo.pop_all()
     finalize_(model)

@@ -20,16 +20,22 @@ class Recipe:
     update : {None, "obs", "exchange"}
         Whether the weights that are kept are fitted to the outputs of their layers, and masks improved for it
         (:func:`permsolve.networks.prune_`).
+    in_order : bool, default False
+        Whether layers are pruned one after the other, each to make up for what earlier ones lost (``batches`` of
+        :func:`permsolve.networks.prune_`), where batches to calibrate with are given that can be read again.
     """
 
     saliency: str
     permute: bool = True
     update: str | None = "obs"
+    in_order: bool = False
 
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
-        "auto": Recipe("obs"),
+        "auto": Recipe("obs", update="exchange", in_order=True),
+        "exchange": Recipe("obs", update="exchange"),
+        "fit": Recipe("obs"),
         "magnitude": Recipe("magnitude", update=None),
         "no-update": Recipe("obd", update=None),
     }

@@ -1,7 +1,9 @@
 """Masks for all weights of a network, and new values for what they keep."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +15,7 @@ from torch.nn.utils import parametrize
 from permsolve.errors import InvalidNetworkError, InvalidOptionError, InvalidProblemError
 from permsolve.masks import nm_mask
 from permsolve.networks.calibration import Calibration, calibrate
+from permsolve.networks.calibration.paired import PairedMoments, calibrate_pair, order_of_calls
 from permsolve.networks.prunable import WEIGHT, NameFilter, PrunableWeight, prunable_weights
 from permsolve.networks.pruning.holders import Holder, holders, overlapping
 from permsolve.networks.pruning.mask import NMMask, mask_of
@@ -20,7 +23,7 @@ from permsolve.networks.pruning.masks import Masks
 from permsolve.networks.pruning.update import UPDATES, Fit, fit
 from permsolve.networks.worth import Worth
 from permsolve.pattern import Pattern
-from permsolve.saliency import AnySaliency, get_saliency
+from permsolve.saliency import AnySaliency, Saliency, get_saliency
 from permsolve.weights import as_weight
 
 
@@ -76,8 +79,10 @@ def prune_(
         (:func:`permsolve.reconstruction.exchange`); layers for which this would take too long are fitted only. Second
         moments are damped by 0.01 of the mean of their diagonal.
     batches : iterable, optional
-        Calibration data that is read once per layer, instead of ``calibration``: layers are pruned one after the other,
-        each for what it reads in the network whose earlier layers are pruned already. A list, say; not a generator.
+        Calibration data that is read for each layer anew, instead of ``calibration``: layers are pruned one after the
+        other, in the order of their calls, each for what it reads in the network whose earlier layers are pruned
+        already; an update fits to the outputs that the layer had in the dense network, so that it makes up for what
+        earlier layers lost, too. A list, say; not a generator. A copy of the model is needed while this runs.
 
     Returns
     -------
@@ -90,7 +95,7 @@ def prune_(
     ------
     InvalidNetworkError
         When a weight is not a parameter, shares memory with another one, or is not there yet. The model is then
-        as it was, as it is after all other errors, except with ``batches``.
+        as it was, as it is after all other errors.
     InvalidProblemError
         When a weight is not finite.
     InvalidPatternError, UnknownSaliencyError, InvalidOptionError
@@ -137,18 +142,74 @@ def prune_(
         for plan, fitted in zip(plans, found, strict=True):
             _write(masks, plan, parsed, fitted)
     else:
-        for plan in plans:  # in the order of the modules, which for most networks is that of their calls
-            module = plan.weight.module_name
-            worth = Worth(scores, calibrate(model, batches, include=lambda name, module=module: name == module))
-            worth.check([plan.weight])
-            _write(masks, plan, parsed, _fitted(plan, parsed, worth, update))
+        _prune_in_order(model, plans, parsed, scores, update, batches, masks)
     return masks
 
 
-def _fitted(plan: _Plan, pattern: Pattern, worth: Worth, update: str | None) -> Fit:
+def _prune_in_order(
+    model: nn.Module, plans: Sequence[_Plan], pattern: Pattern, saliency: Saliency, update: str | None,
+    batches: Iterable[object], masks: Masks,
+) -> None:  # fmt: skip
+    """Prune one layer after the other, in the order of their calls; an error or Ctrl-C takes all of it back."""
+    dense = deepcopy(model)
+    by_name = {plan.weight.name: plan for plan in plans}
+    with ExitStack() as undo:
+        for name in order_of_calls(model, list(by_name), batches):
+            plan = by_name[name]
+            paired = None if update is None else calibrate_pair(model, dense, name, batches)
+            if paired is None:
+                module = plan.weight.module_name
+                calibration = calibrate(model, batches, include=lambda other, module=module: other == module)
+            else:
+                calibration = Calibration({name: paired.inputs}, {})
+            worth = Worth(saliency, calibration)
+            worth.check([plan.weight])
+            fitted = _fitted(plan, pattern, worth, update, paired)
+            undo.callback(_undo(plan.places))
+            _write(masks, plan, pattern, fitted)
+        undo.pop_all()
+
+
+def _undo(places: list[Holder]) -> Callable[[], None]:
+    """What brings a parameter, and what it is under, back to what they are now."""
+    module, attribute = places[0].module, places[0].attribute
+    known, foreign = mask_of(module, attribute), _foreign(places[0])
+    mask, pattern = (None, None) if known is None else (known.mask.clone(), known.pattern)
+    values = None if foreign else _source(places[0]).detach().clone()
+
+    def restore() -> None:
+        if values is not None:
+            with torch.no_grad():
+                _source(places[0]).copy_(values)
+        step = mask_of(module, attribute)
+        if step is None:
+            return
+        if mask is not None and pattern is not None:
+            step.mask.copy_(mask)
+            step.pattern = pattern
+        elif foreign:
+            steps = module.get_submodule(f"parametrizations.{attribute}")
+            assert isinstance(steps, nn.ModuleList)
+            del steps[-1]
+        else:
+            for place in places:
+                parametrize.remove_parametrizations(place.module, place.attribute, leave_parametrized=False)
+
+    return restore
+
+
+def _source(place: Holder) -> Tensor:
+    masked = parametrize.is_parametrized(place.module, place.attribute)
+    return place.module.get_parameter(f"parametrizations.{place.attribute}.original" if masked else place.attribute)
+
+
+def _fitted(
+    plan: _Plan, pattern: Pattern, worth: Worth, update: str | None, paired: PairedMoments | None = None
+) -> Fit:
     known = mask_of(plan.places[0].module, plan.places[0].attribute)
     allowed = None if known is None else known.mask
-    return fit(plan.weight, _mask(plan, pattern, worth, allowed), pattern, worth.calibration, update, allowed)
+    mask = _mask(plan, pattern, worth, allowed)
+    return fit(plan.weight, mask, pattern, worth.calibration, update, allowed, paired)
 
 
 def _write(masks: Masks, plan: _Plan, pattern: Pattern, fitted: Fit) -> None:

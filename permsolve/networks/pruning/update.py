@@ -10,6 +10,7 @@ from torch import Tensor
 from permsolve.errors import InvalidOptionError, InvalidProblemError
 from permsolve.moments import InputMoments
 from permsolve.networks.calibration import Calibration
+from permsolve.networks.calibration.paired import PairedMoments
 from permsolve.networks.prunable import WEIGHT, PrunableWeight
 from permsolve.networks.pruning.mask import mask_of
 from permsolve.pattern import Pattern
@@ -22,6 +23,9 @@ UPDATES = (None, "obs", "exchange")
 @dataclass(frozen=True, slots=True)
 class LayerError:
     """Mean square by which the outputs of one layer differ from the dense layer's, as a share of theirs.
+
+    On what the layer reads in the dense network; with layers pruned in order, on what it reads in the pruned one, from
+    the outputs that it had in the dense one.
 
     Attributes
     ----------
@@ -69,6 +73,7 @@ def fit(
     calibration: Calibration | None,
     update: str | None,
     allowed: Tensor | None = None,
+    paired: PairedMoments | None = None,
 ) -> Fit:
     """Fit what a mask keeps of a weight to the outputs of the dense layer on the calibration data.
 
@@ -86,6 +91,9 @@ def fit(
         See :func:`permsolve.networks.prune_`; None tells the error only.
     allowed : Tensor of bool, shape of the weight, optional
         What a better mask may keep, default everything.
+    paired : PairedMoments, optional
+        What the layer reads in the network as it is, with the outputs that it had in the network as it was: these are
+        fitted to then, and the error is that from them.
 
     Raises
     ------
@@ -106,6 +114,7 @@ def fit(
     masked = dense * kept
     if update is None:
         return Fit(mask, None, _error(dense, masked, masked, moments))
+    goal = dense if paired is None else paired.goal(dense)
     free = None if allowed is None else allowed.cpu().numpy().reshape(flat)
     groups = pattern_groups(tuple(tensor.shape), pattern)
     better, fitted = kept.copy(), np.empty_like(dense)
@@ -115,14 +124,17 @@ def fit(
             if update == "exchange" and affordable(kept[group]):
                 one = None if free is None else free[group]
                 live = moments.mean_square[group] > 0.0  # weights of all others are worth nothing
-                better[group] = exchange(dense[group] * live, kept[group], damped, groups, one)
-            fitted[group] = fit_masked(dense[group], better[group], damped)
+                better[group] = exchange(goal[group] * live, kept[group], damped, groups, one)
+            fitted[group] = fit_masked(goal[group], better[group], damped)
         except InvalidProblemError as error:
             raise InvalidProblemError(f"{weight.name}: {error}") from error
     values = torch.from_numpy(fitted.reshape(tensor.shape)).to(tensor)
     stored = as_weight(values).astype(np.float64).reshape(dense.shape)
     chosen = torch.from_numpy(better.reshape(tensor.shape)).to(mask.device)
-    return Fit(chosen, values, _error(dense, masked, stored * better, moments))
+    if paired is None:
+        return Fit(chosen, values, _error(dense, masked, stored * better, moments))
+    share = 1.0 / paired.energy if paired.energy > 0.0 else 0.0
+    return Fit(chosen, values, LayerError(paired.error(masked) * share, paired.error(stored * better) * share))
 
 
 def _check(weight: PrunableWeight, calibration: Calibration | None, update: str) -> None:

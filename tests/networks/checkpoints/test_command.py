@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from permsolve.errors import InvalidOptionError
 from permsolve.networks import is_nm
-from permsolve.networks.checkpoints.conversion import permute_checkpoint
+from permsolve.networks.checkpoints import permute_checkpoint
 from permsolve.networks.checkpoints.folder import INDEX, SINGLE
 from permsolve.networks.checkpoints.resuming import ResumingExecutor
 from tests.cli.conftest import Answer, run_command

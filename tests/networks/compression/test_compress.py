@@ -61,14 +61,16 @@ def test_fitting_pays() -> None:
     assert errors["auto"] < 0.8 * errors["magnitude"]
 
 
-def test_the_steps_by_hand_give_the_same() -> None:
-    """Nothing else happens than permute, prune, fit."""
+@pytest.mark.parametrize("in_order", [False, True])
+def test_the_steps_by_hand_give_the_same(in_order: bool) -> None:
+    """Nothing else happens than permute, prune, fit; in order where batches are given that can be read again."""
     model, batches = network(), data()
     other = deepcopy(model)
     calibration = networks.calibrate(model, batches)
-    networks.compress_(model, (batches[0],), calibration=calibration, **FAST)
+    networks.compress_(model, (batches[0],), calibration=batches if in_order else iter(batches), **FAST)
     report = networks.permute_(other, (batches[0],), saliency="obs", calibration=calibration, **FAST)
-    networks.prune_(other, saliency="obs", calibration=calibration.permuted(report), update="obs")
+    moved = None if in_order else calibration.permuted(report)
+    networks.prune_(other, saliency="obs", calibration=moved, batches=batches if in_order else None, update="exchange")
     networks.finalize_(other)
     for name, value in other.state_dict().items():
         torch.testing.assert_close(model.state_dict()[name], value)
@@ -86,7 +88,7 @@ def test_a_recipe_of_ones_own_and_the_report(tmp_path: Path) -> None:
     assert "not permuted" in repr(report)
     report.save(tmp_path / "report.json")
     document = json.loads((tmp_path / "report.json").read_text())
-    assert document["recipe"] == {"saliency": "wanda", "permute": False, "update": "obs"}
+    assert document["recipe"] == {"saliency": "wanda", "permute": False, "update": "obs", "in_order": False}
     assert document["layers"]["7.weight"]["updated"] == report.layers["7.weight"].updated
     with pytest.raises(FileFormatError, match="name it"):
         report.save(tmp_path / "report.txt")

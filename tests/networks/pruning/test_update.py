@@ -1,6 +1,7 @@
 """Pruning by what layers read, and fitting what is kept to the outputs of the dense layer."""
 
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from torch.nn.utils import parametrizations
 
 from permsolve import networks
 from permsolve.errors import InvalidNetworkError, InvalidOptionError
+from permsolve.networks.calibration.paired import calibrate_pair
+from permsolve.networks.pruning.update import fit
 
 
 def network() -> nn.Sequential:
@@ -78,18 +81,139 @@ def test_exchanges_improve_the_masks() -> None:
         assert masks.errors[name].updated < 0.95 * plain.errors[name].updated
 
 
-def test_layers_in_order_read_what_the_pruned_network_gives() -> None:
-    """With batches the last layer is fitted to what it reads in the end, and is closer to its outputs there."""
+@pytest.mark.parametrize("update", ["obs", "exchange"])
+def test_layers_in_order_make_up_for_earlier_ones(update: str) -> None:
+    """With batches the outputs of the whole are closer, and the error told is that from the dense network's outputs."""
     model, batches = network(), data()
     once, ordered = deepcopy(model), deepcopy(model)
-    networks.prune_(once, saliency="obs", calibration=networks.calibrate(model, batches), update="obs")
-    masks = networks.prune_(ordered, saliency="obs", batches=batches, update="obs")
-    dense = output_of(model[4], ordered, batches)
-    error = (output_of(ordered[4], ordered, batches) - dense).square().mean()
+    networks.prune_(once, saliency="obs", calibration=networks.calibrate(model, batches), update=update)
+    masks = networks.prune_(ordered, saliency="obs", batches=batches, update=update)
+    assert list(masks.errors) == ["0.weight", "2.weight", "4.weight"]
+    dense = output_of(model[4], model, batches)
     with torch.no_grad():
         whole = (dense - model.get_parameter("4.bias")).square().mean()
+    error = (output_of(ordered[4], ordered, batches) - dense).square().mean()
     assert float(error / whole) == pytest.approx(masks.errors["4.weight"].updated, rel=1e-3)
-    assert error < (output_of(once[4], ordered, batches) - dense).square().mean()
+    assert error < 0.9 * (output_of(once[4], once, batches) - dense).square().mean()
+    networks.finalize_(ordered)
+    for name in masks:
+        assert networks.is_nm(ordered.get_parameter(name))
+
+
+class Swapped(nn.Module):
+    """Layers that are called in another order than they were made in, one of them twice, and one that is not called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.last, self.first, self.unused = nn.Linear(8, 4), nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.first(x)
+        torch.relu_(hidden)
+        outputs: Tensor = self.last(torch.relu_(self.first(hidden)))
+        return outputs
+
+
+def test_layers_are_pruned_in_the_order_of_their_calls() -> None:
+    """Also where inputs are changed in place afterwards; what is not called gets no update, and that is refused."""
+    model, batches = Swapped(), [torch.randn(64, 8)]
+    with pytest.raises(InvalidOptionError, match=r"unused\.weight"):
+        networks.prune_(model, batches=batches, update="obs")
+    assert not torch.nn.utils.parametrize.is_parametrized(model.first)
+    masks = networks.prune_(model, batches=batches, update="obs", exclude="unused")
+    assert list(masks) == ["first.weight", "last.weight"]
+    assert masks.errors["first.weight"].updated < masks.errors["first.weight"].masked
+
+
+def test_paired_moments_are_those_of_the_samples() -> None:
+    """Goal and error, by least squares on what both networks give the layer; none where calls differ."""
+    model, batches = network(), data()
+    changed = deepcopy(model)
+    with torch.no_grad():
+        changed.get_parameter("0.weight").mul_(0.7).clamp_(max=0.05)
+    for name in ("2.weight", "4.weight"):
+        paired = calibrate_pair(changed, model, name, batches)
+        assert paired is not None
+        weight = model.get_parameter(name).detach().double()
+        weight = weight.reshape(1, len(weight), -1)
+        x, y = (_inputs(one, name, batches) for one in (changed, model))
+        outputs = y @ weight[0].numpy().T
+        assert paired.energy == pytest.approx(np.square(outputs).mean(axis=0).sum(), rel=1e-5)
+        tried = weight.numpy() * 0.9
+        expected = np.square(x @ tried[0].T - outputs).mean(axis=0).sum()
+        assert paired.error(tried) == pytest.approx(expected, rel=1e-4)
+        goal = paired.goal(weight.numpy())
+        damping = 0.01 * np.square(x).mean()
+        ridge = np.concatenate([x / len(x) ** 0.5, damping**0.5 * np.eye(x.shape[1])])
+        wanted = np.concatenate([outputs / len(x) ** 0.5, damping**0.5 * weight[0].numpy().T])
+        np.testing.assert_allclose(goal[0], np.linalg.lstsq(ridge, wanted, rcond=None)[0].T, rtol=1e-3, atol=1e-4)
+    assert calibrate_pair(Swapped(), _Once(), "first.weight", [torch.randn(4, 8)]) is None
+
+
+class _Once(Swapped):
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.last(self.first(x))
+        return outputs
+
+
+def _inputs(model: nn.Module, name: str, batches: list[Tensor]) -> np.ndarray:
+    found: list[Tensor] = []
+    handle = model.get_submodule(name.removesuffix(".weight")).register_forward_pre_hook(
+        lambda _, args: found.append(args[0].clone())
+    )
+    with torch.no_grad():
+        for batch in batches:
+            model(batch)
+    handle.remove()
+    x = torch.cat(found)
+    return (x if x.ndim == 2 else x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])).double().numpy()
+
+
+def test_an_interrupted_pruning_in_order_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights and earlier masks are what they were, also under another parametrization."""
+    model, batches = network(), data()
+    first = {name: mask.clone() for name, mask in networks.prune_(model, "2:4", include=["0", "2"]).items()}
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def run(update: str | None) -> None:
+        calls = []
+
+        def interrupted(*args: Any, **kwargs: Any) -> Any:
+            calls.append(args)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return fit(*args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("permsolve.networks.pruning.prune.fit", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                networks.prune_(model, "1:4", batches=batches, update=update)
+        assert len(calls) == 3
+        assert set(model.state_dict()) == set(before)
+        for name, value in model.state_dict().items():
+            torch.testing.assert_close(value, before[name], rtol=0.0, atol=0.0)
+
+    for update in (None, "obs"):
+        run(update)
+    assert networks.prune_(model, "2:4", include=["0", "2"]).keys() == first.keys()
+
+
+def test_an_interrupted_pruning_under_weight_norm_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mask goes, the other parametrization stays."""
+    model = nn.Sequential(parametrizations.weight_norm(nn.Linear(8, 8)), nn.Linear(8, 8))
+    before = set(model.state_dict())
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        if args[0].name == "1.weight":
+            raise KeyboardInterrupt
+        return fit(*args, **kwargs)
+
+    monkeypatch.setattr("permsolve.networks.pruning.prune.fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        networks.prune_(model, batches=[torch.randn(16, 8)])
+    assert set(model.state_dict()) == before
+    assert torch.nn.utils.parametrize.is_parametrized(model[0])
 
 
 @pytest.mark.parametrize("update", ["obs", "exchange"])

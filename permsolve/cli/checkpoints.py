@@ -1,0 +1,96 @@
+"""What the commands for checkpoint folders share."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Protocol
+
+import typer
+
+from permsolve.cli.exit_codes import ExitCode
+from permsolve.cli.text import printable
+from permsolve.errors import MissingPackageError
+
+SourceFolder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="A folder with config.json and safetensors.", show_default=False)
+]
+Out = Annotated[Path, typer.Option(help="The folder to write.", show_default=False)]
+SolverName = Annotated[str, typer.Option(help="Name of a solver: see `permsolve solvers`.")]
+TimeLimit = Annotated[float, typer.Option(help="Seconds of search for the whole model.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the search.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Threads to use. Without it: all cores.", show_default=False)]
+Include = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Glob of layers that count; may be repeated. Without it: all but the output head.", show_default=False
+    ),
+]
+Exclude = Annotated[
+    list[str] | None, typer.Option(help="Glob of layers that do not count; may be repeated.", show_default=False)
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace the output folder when it exists.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+
+
+class _Report(Protocol):
+    def table(self) -> str: ...
+
+    def save(self, path: Path) -> None: ...
+
+
+def run_conversion(
+    command: str,
+    source: Path,
+    convert: Callable[[Callable[[], None] | None], _Report],
+    report: Path | None,
+    quiet: bool,
+) -> int:
+    """Convert a folder with a live count of axes, and tell what came of it.
+
+    Parameters
+    ----------
+    command : str
+        Its name, for messages.
+    source : Path
+        The folder that is read.
+    convert : callable
+        Does it, given what to call after each axis.
+    report : Path or None
+        Where the report is written.
+    quiet : bool
+        Whether to print nothing but errors.
+    """
+    try:
+        from permsolve.networks.checkpoints.folder import CheckpointFolder
+
+        with _progress(show=not quiet) as on_done:
+            done = convert(on_done)
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(f"{command} needs {error.name}: pip install 'permsolve[hf]'") from error
+    except KeyboardInterrupt:
+        sys.stderr.write("permsolve: interrupted: the same command goes on from the axes that are solved\n")
+        return ExitCode.INTERRUPTED
+    if report is not None:
+        done.save(report)
+    if not quiet:
+        typer.echo(done.table())
+        _, left_out = CheckpointFolder.open(source).other_files()
+        for file in left_out:
+            sys.stderr.write(f"permsolve: {printable(str(file))} was left out: weights in another format\n")
+    return ExitCode.OK
+
+
+@contextmanager
+def _progress(*, show: bool) -> Iterator[Callable[[], None] | None]:
+    """A live count of solved axes on stderr; nothing where stderr is no terminal."""
+    if not show or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.completed:.0f} axes solved"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda: progress.advance(task)

@@ -1,0 +1,88 @@
+"""``permsolve compress``."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from permsolve.cli.checkpoints import (
+    Exclude,
+    Force,
+    Include,
+    Out,
+    Quiet,
+    Seed,
+    SolverName,
+    SourceFolder,
+    TimeLimit,
+    Workers,
+    run_conversion,
+)
+from permsolve.cli.parameters import PatternText
+
+if TYPE_CHECKING:
+    from permsolve.networks.compression import CompressionReport
+
+
+def compress(
+    source: SourceFolder,
+    out: Out,
+    calibration: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="What the model typically reads: texts (.txt, one a line, for the tokenizer of the folder), or "
+            "arguments of the model by name (.npz, one sample along the first axis).",
+            show_default=False,
+        ),
+    ],
+    pattern: PatternText = "2:4",
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="auto (masks by obs, improved where affordable; kept weights fitted; layer by layer, each making up "
+            "for earlier ones), exchange (all layers at once), fit (with the masks of obs), no-update, or magnitude."
+        ),
+    ] = "auto",
+    samples: Annotated[int, typer.Option(min=1, help="Calibration samples to read at most.")] = 128,
+    length: Annotated[int, typer.Option(min=1, help="Tokens of a text at most.")] = 512,
+    memory_limit: Annotated[
+        float | None,
+        typer.Option(
+            help="GiB for sums of calibration at a time; more passes over the data where it is too little. "
+            "Without it: all at once. Layers are not pruned one by one then.",
+            show_default=False,
+        ),
+    ] = None,
+    solver: SolverName = "auto",
+    time_limit: TimeLimit = 60.0,
+    seed: Seed = 0,
+    workers: Workers = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    force: Force = False,
+    report: Annotated[Path | None, typer.Option(help="Write the report here (.json).", show_default=False)] = None,
+    quiet: Quiet = False,
+) -> int:
+    """Prune a whole model of a Hugging Face style folder to N:M so that it behaves as before as far as can be.
+
+    It is permuted, pruned, and what is kept is fitted to the outputs of the dense layers on calibration data.
+    Shards, names and types stay as they are; weights in formats other than safetensors are left out.
+    Ctrl-C keeps the axes that are solved: the same command goes on from there.
+    """
+
+    def convert(on_done: Callable[[], None] | None) -> "CompressionReport":
+        from permsolve.networks.checkpoints import compress_checkpoint
+        from permsolve.networks.compression.report import check_report_name
+
+        if report is not None:
+            check_report_name(report)
+        return compress_checkpoint(
+            source, out, calibration, pattern, recipe=recipe, samples=samples, length=length,
+            memory_limit=None if memory_limit is None else int(memory_limit * 2**30), include=include or None,
+            exclude=exclude or None, force=force, on_done=on_done, solver=solver, time_limit=time_limit, seed=seed,
+            workers=workers,
+        )  # fmt: skip
+
+    return run_conversion("compress", source, convert, report, quiet)

@@ -1,0 +1,143 @@
+"""What a layer reads in two networks at once: one whose earlier layers have changed, and one as it was."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from permsolve.moments import InputMoments
+from permsolve.networks.calibration.batches import Batches, call
+from permsolve.networks.calibration.calibrate import buffers_kept, running
+from permsolve.networks.calibration.geometry import Geometry, unbatched
+from permsolve.networks.calibration.sums import Sums
+from permsolve.networks.calibration.watching import watched
+from permsolve.networks.prunable import WEIGHT, layers_of
+
+Calls = list[tuple[Tensor, Geometry]]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PairedMoments:
+    """Moments of what a layer reads, ``x`` in the changed network and ``y`` in the one as it was.
+
+    Attributes
+    ----------
+    inputs : InputMoments
+        Of ``x``, with all second moments.
+    targets : ndarray of float64, shape (groups, outputs, d)
+        ``E[(w y) x^T]`` for every row ``w`` of the weight as it was.
+    energy : float
+        Mean square of the outputs ``w y``, summed over all of them.
+    """
+
+    inputs: InputMoments
+    targets: NDArray[np.float64]
+    energy: float
+
+    def goal(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The weight whose outputs on ``x`` are nearest to those of ``weight`` on ``y``: ``E[x x^T]^-1 E[x (w y)]``.
+
+        Second moments are damped, and what the damping adds pulls towards ``weight``. To be pruned and fitted in its
+        place: the error of all that is kept differs from that against the goal by a constant.
+
+        Parameters
+        ----------
+        weight : ndarray, shape (groups, outputs, d)
+            As it was.
+        """
+        second = self.inputs.second_moment
+        assert second is not None
+        found = np.empty_like(weight)
+        for group, (rows, targets) in enumerate(zip(weight, self.targets, strict=True)):
+            damped = self.inputs.damped(group)
+            added = np.diagonal(damped) - np.diagonal(second[group])
+            found[group] = np.linalg.solve(damped, (targets + rows * added).T).T
+        return found
+
+    def error(self, weight: NDArray[np.float64]) -> float:
+        """Mean square by which outputs of ``weight`` on ``x`` differ from those of the layer as it was on ``y``."""
+        second = self.inputs.second_moment
+        assert second is not None
+        change = np.einsum("god,gde,goe->", weight, second, weight, optimize=True) - 2.0 * (weight * self.targets).sum()
+        return max(float(change) + self.energy, 0.0)
+
+
+def order_of_calls(model: nn.Module, names: Sequence[str], batches: Iterable[object]) -> list[str]:
+    """Names of weights in the order in which a model first uses them on the first batch; those that it does not, last.
+
+    Raises
+    ------
+    InvalidOptionError
+        When there is no batch.
+    """
+    layers = {name: modules for name, modules in layers_of(model).items() if name in names}
+    used: dict[str, None] = {}
+    batch = Batches(batches).first
+
+    def note(name: str, x: Tensor, geometry: Geometry) -> None:
+        used.setdefault(name)
+
+    with running(model, None) as device, buffers_kept(model), watched(layers, note, list(layers)):
+        call(model, batch, device)
+    return [*used, *(name for name in names if name not in used)]
+
+
+def calibrate_pair(model: nn.Module, dense: nn.Module, name: str, batches: Iterable[object]) -> PairedMoments | None:
+    """Moments of what one layer reads in a changed network, beside what it reads in the network as it was.
+
+    Parameters
+    ----------
+    model : Module
+        The changed network.
+    dense : Module
+        The network as it was.
+    name : str
+        The weight (``layer.weight``), the same in both.
+    batches : iterable
+        As for :func:`permsolve.networks.calibrate`; read once.
+
+    Returns
+    -------
+    PairedMoments or None
+        None where the layer is not called, or not in the same way by both: of a mixture, say, whose experts get other
+        tokens.
+
+    Raises
+    ------
+    InvalidNetworkError, InvalidOptionError
+        As :func:`permsolve.networks.calibrate` does.
+    """
+    layers = {one: {name: layers_of(one)[name]} for one in (model, dense)}
+    layer = layers[dense][name][0]
+    weight: Tensor = getattr(layer, WEIGHT).detach()
+    groups = getattr(layer, "groups", 1)
+    flat = weight.reshape(groups, -1, weight[0].numel())
+    sums = Sums(name, flat.shape[2], full=True)
+    targets = torch.zeros(flat.shape, dtype=torch.float64, device=flat.device)
+    energy = 0.0
+    for batch in Batches(batches):
+        seen: dict[nn.Module, Calls] = {model: [], dense: []}
+        for one, calls in seen.items():
+
+            def note(_: str, x: Tensor, geometry: Geometry, calls: Calls = calls) -> None:
+                # A copy: what comes after the layer may change its input in place.
+                calls.append((unbatched(x.detach()).clone(), geometry))
+
+            with running(one, None) as device, buffers_kept(one), watched(layers[one], note, [name]):
+                call(one, batch, device)
+        if [(x.shape, geometry) for x, geometry in seen[model]] != [(x.shape, geometry) for x, geometry in seen[dense]]:
+            return None
+        for (x, geometry), (y, _) in zip(seen[model], seen[dense], strict=True):
+            sums.add(x, geometry)
+            for ours, theirs in zip(geometry.rows(x, sums.features), geometry.rows(y, sums.features), strict=True):
+                with torch.no_grad():
+                    outputs = torch.einsum("sgd,god->sgo", theirs.to(flat.dtype), flat).float()
+                    targets += torch.einsum("sgo,sgd->god", outputs, ours.float())
+                    energy += float(outputs.square().sum(dtype=torch.float64))
+    samples, inputs = sums.samples, sums.moments()
+    if inputs is None:
+        return None
+    return PairedMoments(inputs, (targets / samples).cpu().numpy(), energy / samples)

@@ -1,0 +1,86 @@
+"""Compressing the model of a checkpoint folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from permsolve import networks
+from permsolve.networks.checkpoints.calibration_data import read_batches
+from permsolve.networks.checkpoints.conversion import chosen_layers, convert
+from permsolve.networks.checkpoints.folder import CheckpointFolder
+from permsolve.networks.checkpoints.inputs import Outputs
+from permsolve.networks.checkpoints.resuming import ResumingExecutor
+from permsolve.networks.compression import CompressionReport, Recipe
+from permsolve.networks.prunable import NameFilter
+from permsolve.pattern import Pattern
+
+# Samples of the first batch that the model is traced and judged with.
+_EXAMPLES = 2
+
+
+def compress_checkpoint(
+    source: Path,
+    target: Path,
+    calibration: Path,
+    pattern: str | Pattern = "2:4",
+    *,
+    recipe: str | Recipe = "auto",
+    samples: int = 128,
+    length: int = 512,
+    memory_limit: int | None = None,
+    include: NameFilter | None = None,
+    exclude: NameFilter | None = None,
+    force: bool = False,
+    on_done: Callable[[], None] | None = None,
+    **options: Any,
+) -> CompressionReport:
+    """Permute, prune and fit the model of a Hugging Face style folder on calibration data, and write it to another.
+
+    Parameters
+    ----------
+    source, target, force, on_done
+        See :func:`permsolve.networks.checkpoints.conversion.convert`.
+    calibration : Path
+        Texts (.txt) or arguments of the model (.npz): see
+        :func:`permsolve.networks.checkpoints.calibration_data.read_batches`.
+    pattern, recipe
+        Of :func:`permsolve.networks.compress_`.
+    samples, length : int
+        How many samples are read at most, and how many tokens a text has at most.
+    memory_limit : int, optional
+        Of :func:`permsolve.networks.calibrate`, in bytes; layers are not pruned in order then.
+    include, exclude : str, iterable of str, or callable, optional
+        Which layers: as for :func:`permsolve.networks.checkpoints.permute_checkpoint`.
+    **options
+        Of :func:`permsolve.networks.compress_`: solver, time_limit, seed, workers.
+
+    Returns
+    -------
+    CompressionReport
+        Its change of the outputs is that on the first samples of the calibration data.
+
+    Raises
+    ------
+    FileFormatError
+        When the calibration data cannot be read or do not fit the model, and as :func:`convert` does.
+    InvalidOptionError, MissingPackageError
+        As :func:`convert` does.
+    VerificationError
+        As :func:`permsolve.networks.compress_` does; nothing is written then.
+    """
+
+    def change(model: Any, folder: CheckpointFolder, executor: ResumingExecutor) -> CompressionReport:
+        wrapped, wanted = Outputs(model), chosen_layers(model, include, exclude)
+        batches = read_batches(calibration, folder, model, samples, length)
+        example = {name: values[:_EXAMPLES] for name, values in batches[0].items()}
+        data = (
+            batches
+            if memory_limit is None
+            else networks.calibrate(wrapped, batches, include=wanted, memory_limit=memory_limit)
+        )
+        return networks.compress_(
+            wrapped, example, calibration=data, pattern=pattern, recipe=recipe, include=wanted, executor=executor,
+            **options,
+        )  # fmt: skip
+
+    return convert(source, target, change, force=force, on_done=on_done)
