@@ -1,6 +1,7 @@
 """What a layer reads in two networks at once: one whose earlier layers have changed, and one as it was."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,8 +66,12 @@ class PairedMoments:
         return max(float(change) + self.energy, 0.0)
 
 
-def order_of_calls(model: nn.Module, names: Sequence[str], batches: Iterable[object]) -> list[str]:
-    """Names of weights in the order in which a model first uses them on the first batch; those that it does not, last.
+class _Enough(BaseException):
+    """Ends the run of a model, whatever errors it handles itself."""
+
+
+def uses_of(model: nn.Module, names: Sequence[str], batches: Iterable[object]) -> dict[str, int]:
+    """How often a model uses weights on the first batch, in the order of first uses; those that it does not, last.
 
     Raises
     ------
@@ -74,18 +79,20 @@ def order_of_calls(model: nn.Module, names: Sequence[str], batches: Iterable[obj
         When there is no batch.
     """
     layers = {name: modules for name, modules in layers_of(model).items() if name in names}
-    used: dict[str, None] = {}
+    used: dict[str, int] = {}
     batch = Batches(batches).first
 
     def note(name: str, x: Tensor, geometry: Geometry) -> None:
-        used.setdefault(name)
+        used[name] = used.get(name, 0) + 1
 
     with running(model, None) as device, buffers_kept(model), watched(layers, note, list(layers)):
         call(model, batch, device)
-    return [*used, *(name for name in names if name not in used)]
+    return used | {name: 0 for name in names if name not in used}
 
 
-def calibrate_pair(model: nn.Module, dense: nn.Module, name: str, batches: Iterable[object]) -> PairedMoments | None:
+def calibrate_pair(
+    model: nn.Module, dense: nn.Module, name: str, batches: Iterable[object], uses: int = 0
+) -> PairedMoments | None:
     """Moments of what one layer reads in a changed network, beside what it reads in the network as it was.
 
     Parameters
@@ -98,6 +105,8 @@ def calibrate_pair(model: nn.Module, dense: nn.Module, name: str, batches: Itera
         The weight (``layer.weight``), the same in both.
     batches : iterable
         As for :func:`permsolve.networks.calibrate`; read once.
+    uses : int, default 0
+        How often the layer is used (:func:`uses_of`): where once, models run no further than there.
 
     Returns
     -------
@@ -125,8 +134,10 @@ def calibrate_pair(model: nn.Module, dense: nn.Module, name: str, batches: Itera
             def note(_: str, x: Tensor, geometry: Geometry, calls: Calls = calls) -> None:
                 # A copy: what comes after the layer may change its input in place.
                 calls.append((unbatched(x.detach()).clone(), geometry))
+                if uses == 1:
+                    raise _Enough
 
-            with running(one, None) as device, buffers_kept(one), watched(layers[one], note, [name]):
+            with running(one, None) as device, buffers_kept(one), watched(layers[one], note, [name]), suppress(_Enough):
                 call(one, batch, device)
         if [(x.shape, geometry) for x, geometry in seen[model]] != [(x.shape, geometry) for x, geometry in seen[dense]]:
             return None

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 from permsolve.errors import InvalidNetworkError, InvalidOptionError, InvalidProblemError
 from permsolve.masks import nm_mask
 from permsolve.networks.calibration import Calibration, calibrate
-from permsolve.networks.calibration.paired import PairedMoments, calibrate_pair, order_of_calls
+from permsolve.networks.calibration.paired import PairedMoments, calibrate_pair, uses_of
 from permsolve.networks.prunable import WEIGHT, NameFilter, PrunableWeight, prunable_weights
 from permsolve.networks.pruning.holders import Holder, holders, overlapping
 from permsolve.networks.pruning.mask import NMMask, mask_of
@@ -154,9 +154,9 @@ def _prune_in_order(
     dense = deepcopy(model)
     by_name = {plan.weight.name: plan for plan in plans}
     with ExitStack() as undo:
-        for name in order_of_calls(model, list(by_name), batches):
+        for name, uses in uses_of(model, list(by_name), batches).items():
             plan = by_name[name]
-            paired = None if update is None else calibrate_pair(model, dense, name, batches)
+            paired = None if update is None else calibrate_pair(model, dense, name, batches, uses)
             if paired is None:
                 module = plan.weight.module_name
                 calibration = calibrate(model, batches, include=lambda other, module=module: other == module)

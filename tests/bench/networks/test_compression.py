@@ -41,7 +41,9 @@ def test_rows_are_measured_once_and_told_in_a_table(data: Path, tmp_path: Path) 
     rows = {row.case: row for row in read(out)}
     assert list(rows) == cases(["fashion-mlp"], 2, "2:4", ["obs"], ["given", "auto"], UPDATES)
     for order in ("given", "auto"):
-        plain, fitted, exchanged, in_order = (rows[Case("fashion-mlp", 0, "2:4", "obs", order, update)] for update in UPDATES)
+        plain, fitted, exchanged, in_order = (
+            rows[Case("fashion-mlp", 0, "2:4", "obs", order, update)] for update in UPDATES
+        )
         assert fitted.layer_error < plain.layer_error
         if order == "given":  # a search that time ends may find another order each time
             assert fitted.kept == plain.kept
