@@ -96,7 +96,7 @@ def solve(
     if time_limit is None and criterion is None and engine.capabilities.anytime:
         time_limit = default_time_limit(problem)
     if engine.capabilities.compiled:
-        _warm_up(type(engine), _kind(problem.pattern), problem.padded.dtype.char)
+        _warm_up(type(engine), options.get("device"), _kind(problem.pattern), problem.padded.dtype.char)
     run = Run(
         problem,
         initial=initial,
@@ -134,6 +134,7 @@ def solve(
         options=dict(options),
         versions=dict(_versions(engine.capabilities.needs)),
         proof=run.certificate,
+        notes=dict(run.notes),
     )
 
 
@@ -186,11 +187,15 @@ def _kind(pattern: Pattern) -> Pattern:
 
 
 @lru_cache(maxsize=256)
-def _warm_up(solver: type[Solver], pattern: Pattern, dtype: str) -> None:
-    """Run a solver once on a tiny problem that no solver proves at once, so that its kernels are compiled."""
+def _warm_up(solver: type[Solver], device: str | None, pattern: Pattern, dtype: str) -> None:
+    """Run a solver once on a tiny problem that no solver proves at once, so that its kernels are compiled.
+
+    On the device that was chosen, if one was.
+    """
     saliency = np.random.default_rng(0).random((64, 8 * pattern.m)).astype(dtype)
     problem = Problem(saliency, pattern)
-    solver().solve(problem, Run(problem, stop=MaxIterations(solver.capabilities.warm_up)))
+    options = {} if device is None else {"device": device}
+    solver(**options).solve(problem, Run(problem, stop=MaxIterations(solver.capabilities.warm_up)))
 
 
 @contextmanager

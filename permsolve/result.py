@@ -71,6 +71,8 @@ class Result:
         Versions of permsolve and of what it computes with.
     proof : Certificate, optional
         What proves the bound, when it is another than the row bound: see :meth:`certificate`.
+    notes : dict of str to str
+        Remarks of the solver: under ``device`` the GPU that it used, when it did.
     """
 
     permutation: NDArray[np.int64]
@@ -91,6 +93,7 @@ class Result:
     options: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     proof: Certificate | None = None
+    notes: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         columns = np.asarray(self.permutation).shape[0] if np.ndim(self.permutation) == 1 else -1
@@ -217,6 +220,7 @@ class Result:
             "trace": [[point.time, point.value, point.bound] for point in self.trace],
             "permutation": self.permutation.tolist(),
             "certificate": None if self.proof is None else self.proof.to_dict(),
+            "notes": dict(self.notes),
         }
 
     @classmethod
@@ -252,6 +256,9 @@ class Result:
                 options=dict(document["options"]),
                 versions=dict(document["versions"]),
                 proof=None if proof is None else Certificate.from_dict(proof),
+                notes={
+                    str(name): str(text) for name, text in dict(document.get("notes", {})).items()
+                },  # files written before there were any hold none
             )
         except FileFormatError:
             raise

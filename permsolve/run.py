@@ -69,6 +69,8 @@ class Run:
         Every improvement of value or bound.
     stop_reason : StopReason or None
         Why the run must stop, once it must.
+    notes : dict of str to str
+        Remarks of the solver for the result, such as the device that it used.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Run:
         self.warm = initial is not None
         self.iteration = 0
         self.stop_reason: StopReason | None = None
+        self.notes: dict[str, str] = {}
         self._stop = stop
         self._observer = observer
         self._interrupted = threading.Event()

@@ -123,7 +123,9 @@ def test_other_weights_are_refused(result: Result, weight: Any) -> None:
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_what_is_saved_is_loaded(result: Result, suffix: str, tmp_path: Path) -> None:
     """Every field, exactly: floats bit by bit, enums, an infinite time limit, options."""
-    for number, one in enumerate((result, changed(result, options={"size": 3, "rate": 0.1}, time_limit=2.5))):
+    for number, one in enumerate(
+        (result, changed(result, options={"size": 3, "rate": 0.1}, time_limit=2.5, notes={"device": "a GPU"}))
+    ):
         path = tmp_path / f"{number}{suffix}"
         one.save(path)
         loaded = Result.load(str(path))
@@ -239,9 +241,9 @@ def test_wrong_fields_are_refused(result: Result, change: dict[str, Any], tmp_pa
 
 
 def test_missing_fields_are_refused(result: Result) -> None:
-    """Every field is needed, but for those that follow from others."""
+    """Every field is needed, but for those that follow from others, and notes, which older files lack."""
     document = result.to_dict()
-    for name in set(document) - {"columns", "gap", "efficacy"}:
+    for name in set(document) - {"columns", "gap", "efficacy", "notes"}:
         with pytest.raises(FileFormatError):
             Result.from_dict({key: value for key, value in document.items() if key != name})
 

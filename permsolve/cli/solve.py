@@ -41,6 +41,14 @@ def solve(
             metavar="NAME=VALUE", help="An option of the solver, such as kick=8; may be repeated.", show_default=False
         ),
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="cpu or cuda, for auto, assignment and local-search. Without it, auto uses a GPU where there is one "
+            "and the problem is large, the others do not.",
+            show_default=False,
+        ),
+    ] = None,
     tensor: Tensor = None,
     every: Annotated[
         bool, typer.Option("--all", help="Solve every tensor that can be permuted, into one output file.")
@@ -72,6 +80,10 @@ def solve(
     if every and initial is not None:
         raise InvalidOptionError("--all and --initial exclude each other: a permutation belongs to one tensor")
     options = parse_options(option or [])
+    if device is not None:
+        if "device" in options:
+            raise InvalidOptionError("--device and --option device=... exclude each other")
+        options["device"] = device
 
     from permsolve.api import solve as run_solver
     from permsolve.cli.inputs import open_inputs

@@ -29,6 +29,7 @@ def result_table(name: str, result: Result) -> Table:
         "time": f"{result.runtime:.2f} s",
         "solver": f"{result.solver} (seed {result.seed}, {result.workers} workers)",
         "status": f"{result.status} ({result.stop_reason})",
+        **result.notes,
     }
     for label, value in rows.items():
         table.add_row(label, Text(value))

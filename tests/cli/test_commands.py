@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from permsolve import Pattern, Result
+from permsolve.kernels.device.availability import obstacle
 from permsolve.masks import nm_violations
 from tests.cli.conftest import Answer
 
@@ -145,6 +146,25 @@ WRONG = [
     (("apply", "W", "W", "--out", "x.npy"), 2, "permutation"),
     (("frobnicate",), 2, "No such command"),
 ]
+
+
+def test_device(run: Run, weight_file: Path) -> None:
+    """Passed on to the solver: the CPU always serves, others say what they lack; given once."""
+    assert run("solve", weight_file, *QUICK, "--device", "cpu", "--quiet").code == 0
+    answer = run("solve", weight_file, *QUICK, "--device", "gpu")
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert "device must be cpu or cuda, got 'gpu'" in answer.err
+    assert "exclude each other" in run("solve", weight_file, "--device", "cpu", "--option", "device=cpu").err
+    assert "no option 'device'" in run("solve", weight_file, "--solver", "greedy", "--device", "cuda").err
+
+
+@pytest.mark.skipif(obstacle() is None, reason="this machine has a GPU")
+def test_device_without_a_gpu(run: Run, weight_file: Path) -> None:
+    """One line with the remedy."""
+    answer = run("solve", weight_file, "--device", "cuda")
+    assert answer.code != 0
+    assert answer.err.count("\n") == 1
+    assert "permsolve[cuda]" in answer.err
 
 
 @pytest.mark.parametrize(("arguments", "code", "words"), WRONG)

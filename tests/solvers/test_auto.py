@@ -1,9 +1,15 @@
 """``auto``: what it chooses."""
 
+from typing import Any
+
 import numpy as np
+import pytest
 
 from permsolve import Problem, solve
+from permsolve.run import Run
+from permsolve.solver import Outcome
 from permsolve.status import StopReason
+from permsolve_solvers.portfolio import auto
 
 
 def test_no_proof_where_the_groups_cannot_be_priced() -> None:
@@ -12,3 +18,46 @@ def test_no_proof_where_the_groups_cannot_be_priced() -> None:
     result = solve(problem, "auto", time_limit=1.2, workers=2)
     assert result.stop_reason is StopReason.TIME
     assert result.value > problem.baseline
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "fits", "seconds", "work", "device", "expected"),
+    [
+        (None, True, 60.0, 0.0, None, {"device": "cuda"}),
+        ("no GPU", True, 60.0, 0.0, None, {}),
+        (None, False, 60.0, 0.0, None, {}),
+        (None, True, 1.0, 0.0, None, {}),
+        (None, True, 60.0, 1e30, None, {}),
+        (None, True, 60.0, 0.0, "cpu", {}),
+        (None, True, 1.0, 1e30, "cuda", {"device": "cuda"}),
+    ],
+)
+def test_a_gpu_is_used_where_it_is_worth_it(
+    monkeypatch: pytest.MonkeyPatch,
+    obstacle: str | None,
+    fits: bool,
+    seconds: float,
+    work: float,
+    device: str | None,
+    expected: dict[str, str],
+) -> None:
+    """Where there is one, what is to be searched fits and is large, and there is time; or where it is asked for."""
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    class Recorder:
+        def __init__(self, name: str, **options: Any) -> None:
+            asked.append((name, options))
+
+        def solve(self, problem: Problem, run: Run, /) -> Outcome:
+            return Outcome()
+
+    monkeypatch.setattr(auto, "get_solver", Recorder)
+    monkeypatch.setattr(auto, "obstacle", lambda: obstacle)
+    monkeypatch.setattr(auto, "check_device", lambda *_: None)
+    monkeypatch.setattr(auto, "fits_device", lambda _: fits)
+    monkeypatch.setattr(auto, "DEVICE_WORK", work)
+    monkeypatch.setattr(auto, "PROOF_COLUMNS", 0)
+    monkeypatch.setattr(auto, "SWAPS", 1e15)  # no time for as many
+    problem = Problem(np.random.default_rng(0).random((auto.FEW_ROWS + 1, 20)), "2:4")
+    auto.Auto(device=device).solve(problem, Run(problem, time_limit=seconds))
+    assert asked == [("assignment", expected)]

@@ -9,11 +9,13 @@ from typing import ClassVar
 
 from permsolve.checks import is_number, is_whole
 from permsolve.errors import InvalidOptionError
+from permsolve.kernels.device.availability import check_device
 from permsolve.permutation import from_groups, to_groups
 from permsolve.problem import Problem
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
 from permsolve_solvers.moves.assignment import AssignmentMoves
+from permsolve_solvers.moves.device import on_device
 
 # Share of an annealing cycle spent at temperature zero, at its end.
 QUENCH = 0.06
@@ -40,6 +42,9 @@ class Assignment:
         First and last temperature, in units of the interquartile range of what a random swap changes.
     cycles : int, optional
         Most annealing cycles; as many as the run allows when not given.
+    device : {"cpu", "cuda"}, default "cpu"
+        Where the exchange matrices are computed; the assignments are solved by the workers in any case. Same moves, up
+        to rounding.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -53,8 +58,10 @@ class Assignment:
     hot: float = 0.08
     cold: float = 0.018
     cycles: int | None = None
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
+        check_device("assignment", self.device)
         for name in ("hot", "cold"):
             value = getattr(self, name)
             if not is_number(value) or not 0 < value < math.inf:
@@ -70,8 +77,9 @@ class Assignment:
         if groups.shape[0] < 2 or run.should_stop():
             return Outcome()
         (rng,) = run.generators(1)
+        device = on_device(problem, run) if self.device == "cuda" else None
         with ThreadPoolExecutor(run.workers) as pool:
-            moves = AssignmentMoves(problem, groups, pool, run.workers, rng)
+            moves = AssignmentMoves(problem, groups, pool, run.workers, rng, device)
             unit = moves.spread()
             for number, temperature in enumerate(self._temperatures(run)):
                 moves.move(temperature * unit)

@@ -233,3 +233,37 @@ def search(x, groups, n, where, values, e, real, dirty, swaps, best, steps, kick
         for entry in range(saved):
             is_saved[saved_groups[entry]] = False
     return best_gained, done
+
+
+@njit(cache=True, nogil=True)
+def disjoint_swaps(order, gains, partners, where, values, pairs):
+    """The swaps of ``order`` that gain more than noise and share no group with an earlier one; how many there are.
+
+    Parameters
+    ----------
+    order : ndarray of int64, shape (columns,)
+        Columns, the one whose best swap gains most first.
+    gains, partners : ndarray, shape (columns,)
+        What the best swap of each column gains, and with which column; -1: there is none.
+    where : ndarray of int64, shape (columns,)
+        Group of each column.
+    values : ndarray of float64, shape (G,)
+        What each group keeps.
+    pairs : ndarray of int64, shape (any, 2)
+        Receives the swaps.
+    """
+    taken = np.zeros(values.shape[0], np.bool_)
+    count = 0
+    for i in order:
+        j = partners[i]
+        if j < 0:
+            continue
+        g, h = where[i], where[j]
+        if taken[g] or taken[h] or gains[i] <= NOISE * max(values[g], values[h]):
+            continue
+        taken[g] = True
+        taken[h] = True
+        pairs[count, 0] = i
+        pairs[count, 1] = j
+        count += 1
+    return count

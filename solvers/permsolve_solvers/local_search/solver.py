@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from permsolve.checks import is_number, is_whole
 from permsolve.errors import InvalidOptionError
+from permsolve.kernels.device.availability import check_device
 from permsolve.permutation import from_groups, to_groups
 from permsolve.problem import Problem
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
+from permsolve_solvers.local_search.batched import BatchedSearch
 from permsolve_solvers.local_search.descent import Descent
-from permsolve_solvers.moves.assignment import AssignmentMoves
+from permsolve_solvers.moves.assignment import AssignmentMoves, SubmatrixSource
+from permsolve_solvers.moves.device import on_device
 
 Groups = NDArray[np.int64]
 
@@ -51,6 +54,9 @@ class LocalSearch:
     2. Up to ``block`` columns: every worker runs its own chain of perturbations with a full exchange matrix. More
        columns: the groups are dealt at random into blocks, which the workers search side by side, then dealt again.
 
+    On a GPU the full matrix of all columns stays there, and swaps and perturbations are done many at once
+    (:class:`.BatchedSearch`).
+
     One iteration is one assignment round or one perturbation step (of any worker).
 
     Parameters
@@ -62,7 +68,9 @@ class LocalSearch:
         at a local optimum; > 0.
     block : int, default 512
         Most columns that are searched together. Each worker needs ``4 * block**2`` bytes for the exchange
-        matrix, and ``4 * block * rows`` for the block's columns unless it spans them all.
+        matrix, and ``4 * block * rows`` for the block's columns unless it spans them all. Not used on a GPU.
+    device : {"cpu", "cuda"}, default "cpu"
+        Where the exchange matrices are. On a GPU the matrix takes ``4 * columns**2`` bytes.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -76,8 +84,10 @@ class LocalSearch:
     kick: int = 4
     temperature: float = 0.3
     block: int = 512
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
+        check_device("local-search", self.device)
         for name, least in (("kick", 2), ("block", 64)):
             value = getattr(self, name)
             if not is_whole(value) or value < least:
@@ -92,29 +102,38 @@ class LocalSearch:
         if groups.shape[0] < 2 or run.should_stop():
             return Outcome()
         master, *rngs = run.generators(run.workers + 1)
+        device = on_device(problem, run) if self.device == "cuda" else None
         with ThreadPoolExecutor(run.workers) as pool:
-            self._assign(problem, run, groups, master, pool)
-            if groups.size <= self.block:
+            self._assign(problem, run, groups, master, pool, device)
+            if device is not None:
+                BatchedSearch(problem, device, master, self.kick, self.temperature).search(run)
+            elif groups.size <= self.block:
                 self._search_whole(problem, run, rngs, pool)
             else:
                 self._search_blocks(problem, run, master, rngs, pool)
         return Outcome()
 
     def _assign(
-        self, problem: Problem, run: Run, groups: Groups, rng: np.random.Generator, pool: ThreadPoolExecutor
+        self,
+        problem: Problem,
+        run: Run,
+        groups: Groups,
+        rng: np.random.Generator,
+        pool: ThreadPoolExecutor,
+        device: SubmatrixSource | None,
     ) -> None:
         """Assignment moves on submatrices computed on the spot, while they bring much for their time."""
-        moves = AssignmentMoves(problem, groups, pool, run.workers, rng)
+        moves = AssignmentMoves(problem, groups, pool, run.workers, rng, device)
         history = [float(moves.values.sum())]
         width = min(groups.size, self.block)
         patience = MATRICES_TO_PAY * width**2 * problem.rows / SPEED
-        stall = STALL_WHOLE if groups.size <= self.block else STALL_BLOCKS
+        stall = STALL_WHOLE if device is not None or groups.size <= self.block else STALL_BLOCKS
         while not run.should_stop(iterations=1):
             moves.move()
             history.append(float(moves.values.sum()))
             if len(history) % problem.pattern.m == 0:
                 run.offer(from_groups(groups, problem.columns))
-            if run.remaining < patience:  # a full exchange matrix would not be ready in time to pay
+            if device is None and run.remaining < patience:  # a full exchange matrix would not be ready in time to pay
                 continue
             if len(history) > WINDOW and history[-1] - history[-1 - WINDOW] <= stall * (history[-1] - history[0]):
                 break

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,17 @@ MAX_GROUPS = 512
 # Fewest columns of a matrix that are worth a worker's while.
 MIN_SLICE = 32
 NOISE_SIZE = 1 << 18
+
+
+class SubmatrixSource(Protocol):
+    """What computes parts of the exchange matrix: :class:`permsolve.kernels.device.exchange.DeviceExchange`.
+
+    Entries may lack what cancels in every exchange of columns.
+    """
+
+    def submatrix(self, groups: Groups, members: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float32]:
+        """What each of some columns would gain in the place of each of some members."""
+        ...
 
 
 @dataclass(eq=False)
@@ -44,6 +56,8 @@ class AssignmentMoves:
         Number of workers in the pool.
     rng : numpy.random.Generator
         Makes all random choices: the same, the same moves.
+    device : SubmatrixSource, optional
+        Computes the submatrices of the exchange matrix on a GPU; the workers do when not given.
 
     Attributes
     ----------
@@ -56,6 +70,7 @@ class AssignmentMoves:
     pool: ThreadPoolExecutor
     workers: int
     rng: np.random.Generator
+    device: SubmatrixSource | None = None
     values: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -108,6 +123,8 @@ class AssignmentMoves:
 
     def _exchange(self, members: NDArray[np.int64], chosen: NDArray[np.int64], workers: int) -> NDArray[np.float32]:
         """What each chosen column would gain in the place of each other, the columns shared among workers."""
+        if self.device is not None:
+            return self.device.submatrix(self.groups, members, chosen)
         count = chosen.shape[0]
         gain = np.empty((count, count), np.float32)
         targets = np.arange(count)

@@ -4,10 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from permsolve.kernels.device.availability import check_device, obstacle
 from permsolve.problem import Problem
 from permsolve.registry import get_solver
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
+from permsolve_solvers.moves.assignment import MAX_GROUPS
+from permsolve_solvers.moves.device import fits_device
 from permsolve_solvers.moves.pace import swap_seconds
 from permsolve_solvers.pricing.pricers import priceable
 
@@ -27,6 +30,11 @@ SWAPS = 15.0
 SWAPS_GROUPS = 512
 # Up to so many rows perturbation does better than that (measured).
 FEW_ROWS = 32
+# Fewest entries of a part of the exchange matrix, times rows, that are worth the way to a GPU (reasoned, not measured:
+# some 10 ms of one core, against some tenths of a millisecond of launches and copies), and seconds that compiling its
+# kernels may take.
+DEVICE_WORK = 1e8
+DEVICE_SECONDS = 10.0
 # Of a pass over all groups, group-rows per second of one core: half of what is measured, as passes are not all of it.
 PASS_SPEED = 3.5e10
 # A proof is worth trying when the time left allows so many passes over all groups, and they fit into memory or stream.
@@ -51,6 +59,13 @@ class Auto:
     Annealing goes swap by swap, or by assignments of one column of every group where the time is short for the number
     of groups; on very few rows perturbation takes its place there. Members run one after another, each on all workers,
     and start from the best found so far.
+
+    Parameters
+    ----------
+    device : {"cpu", "cuda"}, optional
+        On "cuda", what is too large for a proof goes by assignments, with a GPU. When not given that is so where there
+        is a GPU, the problem is large and the choice falls on assignments. The result says when a GPU was used
+        (:attr:`permsolve.Result.notes`).
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -61,6 +76,12 @@ class Auto:
         compiled=True,
         warm_up=30_000,  # annealing comes first
     )
+
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.device is not None:
+            check_device("auto", self.device)
 
     def solve(self, problem: Problem, run: Run, /) -> Outcome:
         """Run the members that fit the problem, in turn."""
@@ -88,7 +109,17 @@ class Auto:
             run.warm = False  # what is left: from the heat again
             get_solver("annealing").solve(problem, run)
             return outcome
-        return get_solver(self._heuristic(problem, run)).solve(problem, run)
+        name = self._heuristic(problem, run)
+        if self.device == "cuda" or (self.device is None and name == "assignment" and self._worth_a_gpu(problem, run)):
+            return get_solver("assignment", device="cuda").solve(problem, run)
+        return get_solver(name).solve(problem, run)
+
+    @staticmethod
+    def _worth_a_gpu(problem: Problem, run: Run) -> bool:
+        """Whether there is a GPU, and enough to do for it."""
+        work = float(min(problem.group_count, MAX_GROUPS)) ** 2 * problem.rows
+        worth = work >= DEVICE_WORK and run.remaining >= DEVICE_SECONDS
+        return worth and obstacle() is None and fits_device(problem)
 
     @staticmethod
     def _heuristic(problem: Problem, run: Run) -> str:
