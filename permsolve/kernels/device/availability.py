@@ -15,17 +15,16 @@ def obstacle() -> str | None:
     """Why no kernel can run on a GPU in this process; None when one did. Looked up once."""
     try:
         from numba import cuda
-        from numba.core.errors import NumbaPerformanceWarning
     except ImportError:
         return "numba has no CUDA target: pip install 'permsolve[cuda]'"
     if not cuda.is_available():
         return "numba finds no GPU with a driver and a CUDA toolkit: pip install 'permsolve[cuda]' brings the latter"
     # A small problem does not fill a GPU, and need not.
-    warnings.filterwarnings("ignore", message="Grid size", category=NumbaPerformanceWarning)
+    warnings.filterwarnings("ignore", message="Grid size .* will likely result in GPU under-utilization")
     try:
         ran = _probe()
     except Exception as error:  # driver, compiler, linker and their bindings each raise their own, by version
-        ran, why = False, f" ({type(error).__name__}: {error})"
+        ran, why = False, f" ({type(error).__name__}: {' '.join(str(error).split())})"
     else:
         why = ""
     return None if ran else f"numba finds a GPU, but no kernel runs on it{why}: update the driver or permsolve[cuda]"
