@@ -24,9 +24,10 @@ def exchange(
     What a row loses when it drops the inputs D, all others fitted anew, is ``w_D^T ([H^-1]_DD)^-1 w_D``. Its tableau of
     the regression (``H`` swept on the kept inputs) tells in closed form what every exchange would bring; the one that
     is made changes the tableau by two pivots, of which only the entries that are looked at are kept up to date: the
-    others follow from the columns of the pivots when they are needed. So an exchange takes some ``d``
-    multiplications for each one before it. Measured on 2 cores with random layers, 2:4: 20, 42 and 103 ms a row of 256, 576 and 1024 inputs
-    (27, 63 and 110 exchanges), where :func:`refit` takes 0.3, 2.7 and 7.2 ms.
+    others follow from the columns of the pivots when they are needed, at ``d`` multiplications for each pivot so far.
+
+    Measured on 2 cores with random layers, 2:4: 20, 42 and 103 ms a row of 256, 576 and 1024 inputs (27, 63 and 110
+    exchanges), where :func:`refit` takes 0.3, 2.7 and 7.2 ms.
 
     Parameters
     ----------
