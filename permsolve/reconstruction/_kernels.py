@@ -6,7 +6,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def descend(tableau, column, error, kept, free, groups, tolerance):
-    """Make the best exchange until none gains; ``kept`` and ``column`` change in place."""
+    """Make the best exchange again and again, in place; True when none gains any more, False when out of room."""
     width = column.shape[0]
     count, m = groups.shape
     inside = np.zeros((count, m, m))  # the entries of the tableau within the groups, up to date
@@ -39,7 +39,7 @@ def descend(tableau, column, error, kept, free, groups, tolerance):
                     if change < best:
                         best, best_in, best_out = change, j, i
         if best_in < 0:
-            return
+            return True
         error += best
         for chosen, sign in ((best_in, 1.0), (best_out, -1.0)):
             _column(tableau, columns, pivots, signs, made, chosen)
@@ -47,6 +47,7 @@ def descend(tableau, column, error, kept, free, groups, tolerance):
             _pivot(inside, groups, columns[made], column, chosen, sign)
             kept[chosen] = sign > 0.0
             made += 1
+    return False
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -24,8 +24,10 @@ def exchange(
     What a row loses when it drops the inputs D, all others fitted anew, is ``w_D^T ([H^-1]_DD)^-1 w_D``. Its tableau of
     the regression (``H`` swept on the kept inputs) tells in closed form what every exchange would bring; the one that
     is made changes the tableau by two pivots, of which only the entries that are looked at are kept up to date: the
-    others follow from the columns of the pivots when they are needed. So an exchange takes some ``d`` multiplications,
-    and a row about as much as three fits of :func:`refit`.
+    others follow from the columns of the pivots when they are needed, at ``d`` multiplications for each pivot so far.
+
+    Measured on 2 cores with random layers, 2:4: 20, 42 and 103 ms a row of 256, 576 and 1024 inputs (27, 63 and 110
+    exchanges), where :func:`refit` takes 0.3, 2.7 and 7.2 ms.
 
     Parameters
     ----------
@@ -59,18 +61,18 @@ def exchange(
     tableau, place = np.empty((width, width)), np.empty(width + 1, np.int64)
     place[-1] = -1  # of the -1 that fill up groups
     improved = mask.copy()
-    for row in range(mask.shape[0]):
-        order = np.concatenate([np.flatnonzero(mask[row]), np.flatnonzero(~mask[row])])
-        count = int(mask[row].sum())
-        if count in (0, width):
-            continue
-        fitted = _swept(matrix, order, count, target[row], tableau)
-        place[order] = np.arange(width)
-        free = np.ones(width, np.bool_) if allowed is None else allowed[row, order]
-        error = whole[row] - target[row, order[:count]] @ fitted[:count]
-        kept = np.arange(width) < count
-        descend(tableau, fitted, error, kept, free, place[groups], _TOLERANCE)
-        improved[row, order] = kept
+    for row, now in enumerate(improved):
+        count = int(now.sum())
+        done = count in (0, width)
+        while not done:  # anew where there were very many exchanges
+            order = np.concatenate([np.flatnonzero(now), np.flatnonzero(~now)])
+            fitted = _swept(matrix, order, count, target[row], tableau)
+            place[order] = np.arange(width)
+            free = np.ones(width, np.bool_) if allowed is None else allowed[row, order]
+            error = whole[row] - target[row, order[:count]] @ fitted[:count]
+            kept = np.arange(width) < count
+            done = descend(tableau, fitted, error, kept, free, place[groups], _TOLERANCE)
+            now[order] = kept
     return improved
 
 

@@ -8,8 +8,8 @@ from permsolve.reconstruction.sweep import sweep
 
 # Multiplications of all decompositions of one layer: some minutes of one core.
 EXACT_WORK = 4e12
-# Times the work of a fit that exchanges take, with two of four kept; it is done by faster routines in part.
-EXCHANGE_WORK = 9.0
+# Times as long as a fit that exchanges take, measured on rows of 576 and 1024 inputs with two of four kept.
+EXCHANGE_WORK = 15.0
 
 
 def fit_masked(

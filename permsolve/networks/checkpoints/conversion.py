@@ -83,14 +83,14 @@ def _check_target(source: Path, target: Path, force: bool) -> None:
 
 
 def chosen_layers(model: Any, include: NameFilter | None, exclude: NameFilter | None) -> Callable[[str], bool]:
-    """Which layers of a model inside :class:`permsolve.networks.checkpoints.inputs.Outputs` count, by their name there.
+    """Which layers of a model count, by their names.
 
     Unless ``include`` is given, the output embedding (the head of a language model) is left out.
     """
     head = model.get_output_embeddings() if include is None else None
     weights = prunable_weights(model, include, exclude)
     chosen = {weight.module_name for weight in weights if weight.module is not head}
-    return lambda name: name.removeprefix("model.") in chosen
+    return chosen.__contains__
 
 
 def _compare(model: torch.nn.Module, written: Path) -> None:

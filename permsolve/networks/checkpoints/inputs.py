@@ -27,16 +27,20 @@ _INNER = (
 
 
 class Outputs(nn.Module):
-    """A model of `transformers` that returns what a caller reads: no caches and no inner states."""
+    """A model of `transformers` that returns what a caller reads: no caches and no inner states.
+
+    Its parts are those of the model, under the same names, so that reports name what the checkpoint has.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        self.__dict__["_whole"] = model  # not as a part, whose name would stand in front of all others
+        self._modules, self._parameters, self._buffers = model._modules, model._parameters, model._buffers
         self.fixed = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
 
     def forward(self, **inputs: Tensor) -> tuple[Tensor, ...]:
         """The outputs that are tensors and not inner states."""
-        output = self.model(**inputs, **self.fixed, return_dict=True)
+        output = self.__dict__["_whole"](**inputs, **self.fixed, return_dict=True)
         return tuple(part for name, part in output.items() if name not in _INNER and isinstance(part, Tensor))
 
 

@@ -82,7 +82,8 @@ def prune_(
         Calibration data that is read for each layer anew, instead of ``calibration``: layers are pruned one after the
         other, in the order of their calls, each for what it reads in the network whose earlier layers are pruned
         already; an update fits to the outputs that the layer had in the dense network, so that it makes up for what
-        earlier layers lost, too. A list, say; not a generator. A copy of the model is needed while this runs.
+        earlier layers lost, too (a layer that both call differently, an expert of a mixture say, is fitted for what it
+        reads now). A list, say; not a generator. A copy of the model is needed while this runs.
 
     Returns
     -------

@@ -15,7 +15,7 @@ import transformers
 from safetensors.torch import load_file
 
 from permsolve.errors import InvalidOptionError
-from permsolve.networks import is_nm
+from permsolve.networks import apply_, is_nm
 from permsolve.networks.checkpoints import permute_checkpoint
 from permsolve.networks.checkpoints.folder import INDEX, SINGLE
 from permsolve.networks.checkpoints.resuming import ResumingExecutor
@@ -50,7 +50,7 @@ def test_the_same_function_in_the_same_shards(dtype: torch.dtype, tmp_path: Path
     )
     assert answer.code == 0, answer.err
     assert answer.err == ""
-    assert "model.layers.0" in answer.out
+    assert " model.layers.0" in answer.out
     assert (tmp_path / "report.json").stat().st_size > 0
     out = tmp_path / "out"
     assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in source.iterdir())
@@ -65,6 +65,10 @@ def test_the_same_function_in_the_same_shards(dtype: torch.dtype, tmp_path: Path
         assert tensor.dtype == before[name].dtype
         assert torch.equal(tensor.flatten().sort().values, before[name].flatten().sort().values)
     assert _left_over(tmp_path) == []
+    repeated = transformers.AutoModelForCausalLM.from_pretrained(source)
+    apply_(repeated, tmp_path / "report.json")  # its names are those of the checkpoint
+    for name, tensor in repeated.state_dict().items():
+        assert torch.equal(tensor, after[name])
     # Some of the model runs in float32 whatever its type.
     torch.testing.assert_close(_logits(out), _logits(source), rtol=1e-4, atol=1e-6)
 

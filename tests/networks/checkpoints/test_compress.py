@@ -55,7 +55,7 @@ def test_a_language_model_and_texts(tmp_path: Path) -> None:
             "--length", "16", "--report", report,
         )  # fmt: skip
         assert (answer.code, answer.err) == (0, "")
-        assert "model.layers.0.mlp.down_proj.weight" in answer.out
+        assert "\nmodel.layers.0.mlp.down_proj.weight" in answer.out
         errors[recipe] = json.loads(report.read_text())["output_error"]
         before, after = _tensors(source), _tensors(tmp_path / recipe)
         assert {name: tensor.dtype for name, tensor in before.items()} == {
