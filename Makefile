@@ -10,6 +10,8 @@ VENV ?= .venv
 OUT ?= build
 EXAMPLE ?= bench/data/digits_mlp.npy
 TIME_LIMIT ?= 5
+# Every one loads torch and compiles what it is the first to need.
+TEST_PROCESSES ?= 4
 
 BIN := $(VENV)/bin
 # Editable: only a change of the dependencies makes it necessary to install again.
@@ -27,7 +29,7 @@ solve: install
 		--out $(OUT)/example-permutation.npy --json $(OUT)/example-result.json
 
 test: install-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses $(TEST_PROCESSES) --dist worksteal
 
 lint: install-lint
 	$(BIN)/ruff check .

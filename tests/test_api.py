@@ -131,7 +131,7 @@ def test_an_observer_that_fails_is_heard() -> None:
         ([MaxRuntime(30), MaxIterations(3)], StopReason.ITERATIONS),
         (MaxRuntime(30) | MaxIterations(3), StopReason.ITERATIONS),
         (MaxIterations(1) & MaxIterations(3), StopReason.ITERATIONS),
-        (lambda progress: progress.iteration >= 4, StopReason.CRITERION),
+        pytest.param(lambda progress: progress.iteration >= 4, StopReason.CRITERION, id="function"),
     ],
     ids=str,
 )

@@ -101,7 +101,9 @@ class Annealing:
 
     def solve(self, problem: Problem, run: Run, /) -> Outcome:
         """Anneal until the run says stop."""
-        groups = to_groups(run.permutation, problem.pattern)
+        # Where the last solver of a portfolio has ended there is no temperature to be read: a cold start is from scratch.
+        start = run.permutation if run.warm else np.arange(problem.columns)
+        groups = to_groups(start, problem.pattern)
         if groups.shape[0] < 2 or run.should_stop():
             return Outcome()
         master, *rngs = run.generators(run.workers + 1)
@@ -109,9 +111,9 @@ class Annealing:
             if not run.warm:
                 self._descend(problem, run, groups, master, pool)
             if groups.size <= self.block:
-                self._anneal_whole(problem, run, rngs, pool)
+                self._anneal_whole(problem, run, groups, rngs, pool)
             else:
-                self._anneal_blocks(problem, run, master, rngs, pool)
+                self._anneal_blocks(problem, run, groups, master, rngs, pool)
         return Outcome()
 
     def _descend(
@@ -127,10 +129,14 @@ class Annealing:
         run.offer(from_groups(groups, problem.columns))
 
     def _anneal_whole(
-        self, problem: Problem, run: Run, rngs: list[np.random.Generator], pool: ThreadPoolExecutor
+        self,
+        problem: Problem,
+        run: Run,
+        groups: Groups,
+        rngs: list[np.random.Generator],
+        pool: ThreadPoolExecutor,
     ) -> None:
         """One chain per worker over all columns: on the coarse saliency while hot, on the true one at the end."""
-        groups = to_groups(run.permutation, problem.pattern)
         state = State.of(problem.working, groups, problem.pattern.n, problem.columns)
         memory = min(1.0, max(run.remaining, 1e-3) / MEMORY_SECONDS) if run.timed else 1.0
 
@@ -166,12 +172,12 @@ class Annealing:
         self,
         problem: Problem,
         run: Run,
+        groups: Groups,
         rng: np.random.Generator,
         rngs: list[np.random.Generator],
         pool: ThreadPoolExecutor,
     ) -> None:
         """Deal the groups into blocks, which the workers anneal side by side, and deal again."""
-        groups = to_groups(run.permutation, problem.pattern)
         parts = -(-groups.size // self.block)
 
         def chain_of(x: Saliency, picked: NDArray[np.int64], rng: np.random.Generator) -> Chain:

@@ -31,6 +31,12 @@ _IMPROVING = 0.2
 # Most seconds for improving over each listed group: what it finds, it finds soon (measured).
 _IMPROVING_GROUP = 5e-5
 _AGAIN = 0.5
+# Where branching over the listed groups would take longer than there is, by its seconds for the square of their number
+# (measured), annealing gets this share of the time first.
+_BRANCHING = 1.5e-7
+_ANNEALING = 0.9
+# Seconds for each listed group before anything comes of it (measured): with less there is no point to begin.
+_SETTING_UP = 8e-6
 # Seconds of annealing before the proof for 64 columns; they grow with the cube of the columns.
 _START = 0.5
 
@@ -115,14 +121,27 @@ def _anneal(problem: Problem, run: Run, seconds: float) -> None:
         get_solver("annealing").solve(problem, run)
 
 
+def _anneal_again(problem: Problem, run: Run, seconds: float, rng: np.random.Generator) -> None:
+    """Anneal from the heat, otherwise than before."""
+    with run.limited(seconds), run.afresh(int(rng.integers(1 << 32))):
+        get_solver("annealing").solve(problem, run)
+
+
 def _finish(problem: Problem, run: Run, generation: Generation, pricer: Pricer) -> Outcome:
     """Improve the permutation by what the linear programme suggests, then prove what is left to prove."""
     unit = -generation.exponent
     (rng,) = run.generators(1)
+    annealed = not run.timed
     while not run.should_stop(iterations=1):
         gap = generation.bound - float(np.ldexp(run.value, unit))
         left, whole = _near(run, pricer, generation.duals, gap)
         if left is None:
+            break
+        if not annealed and (not whole or _BRANCHING * len(left) ** 2 > run.remaining):
+            _anneal_again(problem, run, _ANNEALING * run.remaining, rng)
+            annealed = True
+            continue
+        if run.remaining < _SETTING_UP * len(left):
             break
         incumbent = np.sort(to_groups(run.permutation, problem.pattern), axis=1)
         groups = np.unique(np.concatenate([incumbent, left]), axis=0)
@@ -142,8 +161,7 @@ def _finish(problem: Problem, run: Run, generation: Generation, pricer: Pricer) 
         if run.value <= before:
             if not run.timed:
                 break
-            with run.limited(_AGAIN * run.remaining), run.afresh(int(rng.integers(1 << 32))):
-                get_solver("annealing").solve(problem, run)
+            _anneal_again(problem, run, _AGAIN * run.remaining, rng)
     return Outcome()
 
 

@@ -12,6 +12,7 @@ from permsolve.solver import Capabilities, Outcome
 from permsolve_solvers.moves.assignment import MAX_GROUPS
 from permsolve_solvers.moves.device import fits_device
 from permsolve_solvers.moves.pace import swap_seconds
+from permsolve_solvers.pricing.pace import pass_work, programme_seconds
 from permsolve_solvers.pricing.pricers import priceable
 
 # What exhaustive search proves in a fraction of a second.
@@ -35,20 +36,15 @@ FEW_ROWS = 32
 # kernels may take.
 DEVICE_WORK = 1e8
 DEVICE_SECONDS = 10.0
-# Of a pass over all groups, group-rows per second of one core: half of what is measured, as passes are not all of it.
-PASS_SPEED = 3.5e10
-# A proof is worth trying when the time left allows so many passes over all groups, and they fit into memory or stream.
-PASSES = 60.0
+# The linear programme over all groups, which bounds the answer, may take this share of the time; without a clock, a pass
+# over all groups so much work.
+PROGRAMME_SHARE = 0.2
 PROOF_COLUMNS = 512
-# Without a clock: most work of one pass.
 PASS_WORK = 1e10
-# So many passes, or this share of the time where that is less, are left for the proof; heuristics get no more than
-# so many passes, or so many seconds where those are fewer, since column generation improves what they leave. Cycles
-# that they get without a clock.
-PROOF_PASSES = 20.0
-PROOF_SHARE = 0.5
-HEURISTIC_PASSES = 200.0
-HEURISTIC_SECONDS = 1.5
+# What annealing gets before it, as a share of the time, and at least and at most so many seconds: where the bound proves
+# little, column generation anneals for most of what is left. Cycles without a clock.
+FIRST_SHARE = 0.1
+FIRST_SECONDS = (0.5, 1.5)
 CYCLES = 2
 
 
@@ -94,9 +90,8 @@ class Auto:
                 return outcome
         if self._provable(problem, run):
             if run.timed:
-                one = self._pass_work(problem) / (PASS_SPEED * run.workers)
-                left = run.remaining - min(PROOF_SHARE * run.remaining, PROOF_PASSES * one)
-                with run.limited(min(left, max(HEURISTIC_SECONDS, HEURISTIC_PASSES * one))):
+                least, most = FIRST_SECONDS
+                with run.limited(min(max(least, FIRST_SHARE * run.remaining), most, 0.5 * run.remaining)):
                     get_solver("annealing", cycles=1).solve(problem, run)
             else:
                 get_solver("annealing", cycles=CYCLES).solve(problem, run)
@@ -135,14 +130,9 @@ class Auto:
 
     @staticmethod
     def _provable(problem: Problem, run: Run) -> bool:
-        """Whether the linear programme over all groups can be solved in the time left."""
-        width = problem.columns + problem.padding
-        work = Auto._pass_work(problem)
-        if width > PROOF_COLUMNS or problem.pattern.m == 2 or not priceable(problem):
+        """Whether there is time for the linear programme over all groups."""
+        if problem.columns + problem.padding > PROOF_COLUMNS or problem.pattern.m == 2 or not priceable(problem):
             return False
-        return work * PASSES <= PASS_SPEED * run.workers * run.remaining if run.timed else work <= PASS_WORK
-
-    @staticmethod
-    def _pass_work(problem: Problem) -> float:
-        """Work of scoring every possible group once."""
-        return float(math.comb(problem.columns + problem.padding, problem.pattern.m)) * problem.rows
+        if not run.timed:
+            return pass_work(problem) <= PASS_WORK
+        return programme_seconds(problem, run.workers) <= PROGRAMME_SHARE * run.remaining

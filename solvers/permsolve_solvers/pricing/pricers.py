@@ -75,7 +75,7 @@ class Pricer(Protocol):
 
 def priceable(problem: Problem) -> bool:
     """Whether there is a pricer for the problem: known at once, where making it takes time."""
-    return _listable(problem) or (_is_quads(problem) and problem.columns + problem.padding < 2**15)
+    return _listable(problem) or (is_quads(problem) and problem.columns + problem.padding < 2**15)
 
 
 def make_pricer(problem: Problem, run: Run, pool: ThreadPoolExecutor, exponent: int) -> Pricer | None:
@@ -86,14 +86,15 @@ def make_pricer(problem: Problem, run: Run, pool: ThreadPoolExecutor, exponent: 
     return QuadPricer(problem, run, pool, exponent)
 
 
-def _is_quads(problem: Problem) -> bool:
+def is_quads(problem: Problem) -> bool:
+    """Whether the groups of the problem can be swept without a list of them."""
     return (problem.pattern.n, problem.pattern.m) == (2, 4)
 
 
 def _listable(problem: Problem) -> bool:
     """Whether all groups fit into a list, and valuing them takes little."""
     count = math.comb(problem.columns + problem.padding, problem.pattern.m)
-    most = _LISTED_QUADS if _is_quads(problem) else _LISTED
+    most = _LISTED_QUADS if is_quads(problem) else _LISTED
     return count <= most and count * problem.rows * problem.pattern.m <= _LISTED_WORK
 
 

@@ -104,7 +104,7 @@ class Branching:
         reached: list[float] = []
         while True:
             over = self.nodes >= self.most_nodes or self.stop()
-            solution = None if over else pool.solve(active, self.seconds(), self.cutoff)
+            solution = None if over else pool.solve(active, self.seconds, self.cutoff)
             if solution is None:
                 self._leave_open(bound)
                 return [*proof, Node(np.empty(0))]
@@ -199,6 +199,8 @@ class Branching:
         best_score = -1.0
         room = solution.bound - self.best
         for candidate in candidates:
+            if best is not None and self.stop():
+                break
             pair = divmod(int(candidate), self.columns)
             drops = [
                 float(np.clip(solution.bound - pool.glance(active & side, _GLANCE), 0.0, room))

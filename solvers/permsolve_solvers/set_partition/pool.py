@@ -1,7 +1,7 @@
 """A linear programme over a long list of groups, of which only those that its prices call for are in it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,21 +90,21 @@ class Pool:
     def __len__(self) -> int:
         return int(self.groups.shape[0])
 
-    def solve(self, active: Mask, seconds: float, enough: float = -np.inf) -> PoolSolution | None:
+    def solve(self, active: Mask, seconds: Callable[[], float], enough: float = -np.inf) -> PoolSolution | None:
         """Solve over the active groups, or until the bound is at most ``enough``; None when the time is up before.
 
         Parameters
         ----------
         active : ndarray of bool, shape (K,)
             The groups that may be used.
-        seconds : float
-            Time limit of each of the linear programmes that this takes.
+        seconds : callable
+            Seconds left.
         enough : float
             A bound that is low enough.
         """
         while True:
             self._lp.restrict(active[self._numbers])
-            solution = self._lp.solve(seconds)
+            solution = self._lp.solve(seconds())
             if solution is None:
                 return None
             used = np.flatnonzero(solution.weights > 0.0)
