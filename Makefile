@@ -10,7 +10,7 @@ VENV ?= .venv
 OUT ?= build
 EXAMPLE ?= bench/data/digits_mlp.npy
 TIME_LIMIT ?= 5
-# Every one loads torch and compiles what it is the first to need.
+# Processes that share the tests; each loads torch, and computes on one thread, since the others need the cores, too.
 TEST_PROCESSES ?= 4
 
 BIN := $(VENV)/bin
@@ -29,7 +29,7 @@ solve: install
 		--out $(OUT)/example-permutation.npy --json $(OUT)/example-result.json
 
 test: install-test
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses $(TEST_PROCESSES) --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses $(TEST_PROCESSES) --dist worksteal
 
 lint: install-lint
 	$(BIN)/ruff check .

@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from permsolve import Problem, solve
 from permsolve.errors import InvalidOptionError
 from permsolve.permutation import from_groups, to_groups
+from permsolve.run import Run
 from permsolve.stopping import MaxIterations
 from permsolve_solvers.annealing import Annealing, _kernels
 from permsolve_solvers.annealing import chain as chain_module
@@ -223,3 +224,26 @@ def test_looking_at_a_picture_ends_on_the_true_saliency(block: int) -> None:
     assert first.stop_reason == "completed"
     assert (first.permutation == second.permutation).all()
     assert first.value > solve(problem, "greedy").value
+
+
+class _Listening(Run):
+    """A run that remembers what every permutation it was offered keeps."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem, seed=4, stop=MaxIterations(2000))
+        self.heard: list[float] = []
+
+    def offer(self, permutation: ArrayLike) -> bool:
+        self.heard.append(self.problem.value(permutation))
+        return super().offer(permutation)
+
+
+def test_a_cold_start_is_from_scratch() -> None:
+    """Another solver may have been here before: a cold search does as on its own, and the better of both is kept."""
+    problem = Problem(matrix("uniform", 16, 24, np.random.default_rng(3)), "2:4")
+    alone, after = _Listening(problem), _Listening(problem)
+    after.offer(solve(problem, "exhaustive").permutation)
+    for run in (alone, after):
+        Annealing().solve(problem, run)
+        assert run.value == max(run.heard)
+    assert after.heard[1:] == alone.heard

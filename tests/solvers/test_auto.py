@@ -61,3 +61,24 @@ def test_a_gpu_is_used_where_it_is_worth_it(
     problem = Problem(np.random.default_rng(0).random((auto.FEW_ROWS + 1, 20)), "2:4")
     auto.Auto(device=device).solve(problem, Run(problem, time_limit=seconds))
     assert asked == [("assignment", expected)]
+
+
+@pytest.mark.parametrize(("share", "proves"), [(1.0, True), (0.0, False)])
+def test_a_proof_is_tried_where_there_is_time_for_the_programme(
+    monkeypatch: pytest.MonkeyPatch, share: float, proves: bool
+) -> None:
+    """Annealing alone where there is not: it has no use for a bound that takes much of its time."""
+    asked: list[str] = []
+
+    class Recorder:
+        def __init__(self, name: str, **options: Any) -> None:
+            asked.append(name)
+
+        def solve(self, problem: Problem, run: Run, /) -> Outcome:
+            return Outcome()
+
+    monkeypatch.setattr(auto, "get_solver", Recorder)
+    monkeypatch.setattr(auto, "PROGRAMME_SHARE", share)
+    problem = Problem(np.random.default_rng(0).random((64, 64)), "2:4")
+    auto.Auto().solve(problem, Run(problem, time_limit=5.0))
+    assert asked == (["annealing", "column-generation", "annealing"] if proves else ["annealing"])

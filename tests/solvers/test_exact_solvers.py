@@ -8,9 +8,11 @@ import pytest
 from permsolve import solve, verify
 from permsolve.errors import InvalidOptionError, UnsupportedProblemError
 from permsolve.problem import Problem
+from permsolve.run import Run
 from permsolve.status import Status
+from permsolve_solvers.column_generation import solver as column_generation
 from permsolve_solvers.cp_sat import CpSat
-from permsolve_solvers.cp_sat.integers import Integers
+from permsolve_solvers.sat.integers import Integers
 from tests.instances import KINDS, matrix
 
 
@@ -104,3 +106,22 @@ def test_the_integer_view() -> None:
     lost = values.sum() - integers.real(int(rounded.sum()))
     assert 0.0 <= lost <= integers.error(1000) <= 1e-9 * values.sum()
     assert int(rounded.sum()) < 2**50
+
+
+def test_what_cannot_be_proven_in_time_is_annealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where branching would take too long, most of the time goes into annealing, not less than once."""
+    seconds: list[float] = []
+    original = column_generation._anneal_again
+
+    def spied(problem: Problem, run: Run, limit: float, rng: np.random.Generator) -> None:
+        seconds.append(limit / run.remaining)
+        original(problem, run, limit, rng)
+
+    monkeypatch.setattr(column_generation, "_anneal_again", spied)
+    problem = Problem(matrix("uniform", 32, 40, np.random.default_rng(5)), "2:4")
+    for branching, expected in ((1.0, [pytest.approx(column_generation._ANNEALING, abs=0.1)]), (0.0, [])):
+        monkeypatch.setattr(column_generation, "_BRANCHING", branching)
+        seconds.clear()
+        result = solve(problem, "column-generation", time_limit=1.5, workers=2)
+        assert seconds == expected
+        assert result.bound < problem.row_bound

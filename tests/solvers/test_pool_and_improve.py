@@ -27,8 +27,8 @@ def best_of(active: NDArray[np.bool_]) -> float:
 def test_a_pool_that_starts_with_few_groups_ends_with_the_same_bound() -> None:
     """Groups that the prices call for enter; no active group is left with a positive reduced cost."""
     every = np.ones(GROUPS.shape[0], np.bool_)
-    few = Pool(GROUPS, VALUES, 12, np.flatnonzero((GROUPS % 3 == [0, 1, 2]).all(axis=1))).solve(every, np.inf)
-    all_in = Pool(GROUPS, VALUES, 12).solve(every, np.inf)
+    few = Pool(GROUPS, VALUES, 12, np.flatnonzero((GROUPS % 3 == [0, 1, 2]).all(axis=1))).solve(every, lambda: np.inf)
+    all_in = Pool(GROUPS, VALUES, 12).solve(every, lambda: np.inf)
     assert few is not None
     assert all_in is not None
     assert few.bound == pytest.approx(all_in.bound, rel=1e-7)
@@ -46,9 +46,9 @@ def test_sides_and_shrinking_lose_no_partition() -> None:
     sides = pool.sides((2, 7))
     assert max(map(best_of, sides)) == pytest.approx(best_of(every), rel=1e-12)
     for side in sides:
-        solution = pool.solve(side, np.inf)
+        solution = pool.solve(side, lambda: np.inf)
         assert solution is not None
-        smaller = pool.shrunk(side, solution).solve(np.ones(int(side.sum()), np.bool_), np.inf)
+        smaller = pool.shrunk(side, solution).solve(np.ones(int(side.sum()), np.bool_), lambda: np.inf)
         assert smaller is not None
         assert min(solution.bound, smaller.bound) >= best_of(side) - 1e-12
         assert smaller.bound == pytest.approx(solution.bound, rel=1e-7)

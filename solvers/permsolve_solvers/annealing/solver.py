@@ -101,7 +101,7 @@ class Annealing:
 
     def solve(self, problem: Problem, run: Run, /) -> Outcome:
         """Anneal until the run says stop."""
-        # Where the last solver of a portfolio has ended there is no temperature to be read: a cold start is from scratch.
+        # A cold start is from scratch: where another solver has ended there is no temperature to be read.
         start = run.permutation if run.warm else np.arange(problem.columns)
         groups = to_groups(start, problem.pattern)
         if groups.shape[0] < 2 or run.should_stop():

@@ -1,6 +1,5 @@
 """The ``cp-sat`` solver."""
 
-import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,14 +10,16 @@ from ortools.sat.python import cp_model
 
 from permsolve.certificate import Certificate
 from permsolve.errors import InvalidOptionError, UnsupportedProblemError
-from permsolve.permutation import from_groups, to_groups
+from permsolve.permutation import to_groups
 from permsolve.problem import Problem
 from permsolve.registry import get_solver
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
-from permsolve_solvers.cp_sat.models import Groups, Model, Values, assignment_model, partition_model
+from permsolve_solvers.cp_sat.assignment_model import assignment_model
 from permsolve_solvers.pricing.generation import Generation, first_prices
 from permsolve_solvers.pricing.pricers import make_pricer, priceable
+from permsolve_solvers.sat.model import Groups, Model, Values, partition_model
+from permsolve_solvers.sat.search import search, set_parameters
 
 MODELS = ("auto", "groups", "assignment")
 # Most groups of the set-partition model, and most Boolean variables (rows x columns x groups) of the other.
@@ -27,9 +28,6 @@ _ENTRIES = 200_000
 # Largest share of a time limit that is spent on a permutation to start from.
 _START = 0.2
 _START_SECONDS = 2.0
-_POLL = 0.02
-# Deterministic seconds of CP-SAT that count as one iteration.
-_UNIT = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +64,7 @@ class CpSat:
             raise InvalidOptionError(f"cp-sat: model must be one of {', '.join(MODELS)}, got {self.model!r}")
         if not isinstance(self.parameters, Mapping):
             raise InvalidOptionError(f"cp-sat: parameters must map names to values, got {self.parameters!r}")
-        self._apply(cp_model.CpSolver())
-
-    def _apply(self, solver: cp_model.CpSolver) -> None:
-        for name, value in self.parameters.items():
-            try:
-                setattr(solver.parameters, name, value)
-            except (AttributeError, TypeError, ValueError) as error:
-                raise InvalidOptionError(f"cp-sat: parameter {name}={value!r}: {error}") from error
+        set_parameters(cp_model.CpSolver(), self.parameters)
 
     def solve(self, problem: Problem, run: Run, /) -> Outcome:
         """Price, model, search."""
@@ -132,7 +123,7 @@ class CpSat:
         proven = False
         while not run.should_stop(iterations=units):
             units = 0 if run.timed else max(1, 2 * units)
-            status, objective, reached = self._slice(model, problem, run, units)
+            status, objective, reached = search(model, problem, run, units=units, parameters=self.parameters)
             if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
                 bound = min(bound, float(np.ldexp(model.bound(reached), exponent)))
             # With a gap limit among the parameters it says OPTIMAL of what is only within that gap.
@@ -141,51 +132,3 @@ class CpSat:
                 break
         bound = run.value if proven else max(bound, run.value)
         return Outcome(proven=proven, bound=bound, certificate=Certificate("solver", bound))
-
-    def _slice(
-        self, model: Model, problem: Problem, run: Run, units: int
-    ) -> tuple[cp_model.CpSolverStatus, float, float]:
-        """One search, in a thread, while this one listens for Ctrl-C and the clock; status, objective and bound."""
-        solver = cp_model.CpSolver()
-        solver.parameters.num_workers = run.workers
-        solver.parameters.random_seed = run.seed % 2**31
-        solver.parameters.catch_sigint_signal = False
-        solver.parameters.linearization_level = 2
-        if np.isfinite(run.time_limit):
-            solver.parameters.max_time_in_seconds = max(run.remaining, 1e-3)
-        if units:
-            solver.parameters.interleave_search = True
-            solver.parameters.max_deterministic_time = _UNIT * units
-        self._apply(solver)
-        collector = _Collector(model)
-        with ThreadPoolExecutor(1) as pool:
-            search = pool.submit(solver.solve, model.proto, collector)
-            while not search.done():
-                self._offer(collector, model, problem, run)
-                if run.should_stop():
-                    solver.stop_search()
-                collector.news.wait(_POLL)
-            status = search.result()
-        self._offer(collector, model, problem, run)
-        return status, float(solver.objective_value), float(solver.best_objective_bound)
-
-    def _offer(self, collector: "_Collector", model: Model, problem: Problem, run: Run) -> None:
-        collector.news.clear()
-        while collector.found:
-            chosen = model.chosen(collector.found.pop(0), problem)
-            run.offer(from_groups(chosen, problem.columns))
-
-
-class _Collector(cp_model.CpSolverSolutionCallback):
-    """Takes solutions from CP-SAT's threads to ours."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self._model = model
-        self.news = threading.Event()
-        self.found: list[Any] = []
-
-    def on_solution_callback(self) -> None:
-        """Called by CP-SAT at every better solution."""
-        self.found.append(np.array([self.boolean_value(literal) for literal in self._model.literals]))
-        self.news.set()

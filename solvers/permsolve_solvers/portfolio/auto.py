@@ -36,13 +36,13 @@ FEW_ROWS = 32
 # kernels may take.
 DEVICE_WORK = 1e8
 DEVICE_SECONDS = 10.0
-# The linear programme over all groups, which bounds the answer, may take this share of the time; without a clock, a pass
-# over all groups so much work.
+# The linear programme over all groups, which bounds the answer, may take this share of the time; without a clock, a
+# pass over all groups so much work.
 PROGRAMME_SHARE = 0.2
 PROOF_COLUMNS = 512
 PASS_WORK = 1e10
-# What annealing gets before it, as a share of the time, and at least and at most so many seconds: where the bound proves
-# little, column generation anneals for most of what is left. Cycles without a clock.
+# What annealing gets before it, as a share of the time, and at least and at most so many seconds: where the bound
+# proves little, column generation anneals for most of what is left. Cycles without a clock.
 FIRST_SHARE = 0.1
 FIRST_SECONDS = (0.5, 1.5)
 CYCLES = 2

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from permsolve.checks import is_whole
 from permsolve.errors import InvalidOptionError
 from permsolve.observers import Incumbent
-from permsolve.permutation import from_groups, to_groups
+from permsolve.permutation import to_groups
 from permsolve.problem import Problem
 from permsolve.registry import get_solver
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
-from permsolve_solvers.set_partition import best_partition
+from permsolve_solvers.sat.model import partition_model
+from permsolve_solvers.sat.search import search
 
 Groups = NDArray[np.int64]
 
@@ -26,6 +27,8 @@ KEPT = 40
 POOL = 20_000
 # Largest share of the time left for one set partition.
 PARTITION_SHARE = 0.2
+# Iterations of CP-SAT for one set partition without a clock.
+UNITS = 500
 
 
 class _Member(Run):
@@ -53,26 +56,26 @@ class Recombine:
     """Annealing runs side by side, whose groups a set partition recombines, round after round.
 
     Independent runs agree on many groups and differ on others; the best choice among all the groups that they found
-    is a set partition over a short list (as vehicle routing codes recombine routes: Rochat & Taillard 1995), solved by
-    :func:`permsolve_solvers.set_partition.best_partition`. One iteration is one swap of any run.
+    is a set partition over a short list (as vehicle routing codes recombine routes: Rochat & Taillard 1995), which goes
+    to OR-Tools' CP-SAT with the best permutation as hint. One iteration is one swap of any run.
 
     Parameters
     ----------
-    rounds : int, default 4
+    rounds : int, default 1
         Rounds that a time limit is divided into, >= 1. Each runs annealing once per worker. When they end early, and
         without a time limit, more follow.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        "groups of several annealing runs, recombined by set partitioning",
+        "groups of several annealing runs, recombined by set partitioning (OR-Tools CP-SAT)",
         anytime=True,
         warm_start=True,
         parallel=True,
         compiled=True,
-        needs=("highspy",),
+        needs=("ortools",),
     )
 
-    rounds: int = 4
+    rounds: int = 1
 
     def __post_init__(self) -> None:
         if not is_whole(self.rounds) or self.rounds < 1:
@@ -110,18 +113,13 @@ class Recombine:
 
     def _recombine(self, problem: Problem, run: Run, pool: dict[bytes, float]) -> None:
         """Offer the best partition into groups of the pool."""
-        m = problem.pattern.m
         best = np.sort(to_groups(run.permutation, problem.pattern), axis=1)
-        listed = np.frombuffer(b"".join(pool), np.int64).reshape(-1, m)
+        listed = np.frombuffer(b"".join(pool), np.int64).reshape(-1, problem.pattern.m)
         groups = np.unique(np.concatenate([best, listed]), axis=0)
-        place = {group.tobytes(): number for number, group in enumerate(groups)}
-        found = best_partition(
-            groups,
-            problem.group_values(groups),
-            problem.columns + problem.padding,
-            time_limit=run.remaining * PARTITION_SHARE,
-            incumbent=np.array([place[group.tobytes()] for group in best]),
-            should_stop=run.should_stop,
-        )
-        if found.chosen is not None:
-            run.offer(from_groups(groups[found.chosen], problem.columns))
+        held = {group.tobytes() for group in best}
+        used = np.array([group.tobytes() in held for group in groups])
+        exponent = int(np.frexp(problem.row_bound / problem.group_count)[1])
+        values = np.ldexp(problem.group_values(groups), -exponent)
+        model = partition_model(groups, values, 0.0, used, problem.columns + problem.padding)
+        with run.limited(PARTITION_SHARE * run.remaining):
+            search(model, problem, run, units=0 if run.timed else UNITS)

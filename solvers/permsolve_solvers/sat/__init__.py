@@ -1,0 +1,1 @@
+"""CP-SAT, as solvers share it: models and a search that listens to the run."""
