@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from permsolve import Problem
+from bench.gpu import limit
+from bench.gpu.exchange import measure_exchange
+from bench.gpu.search import is_local_optimum, measure_search
+from permsolve import Problem, api, solve
 from permsolve.errors import UnsupportedProblemError
 from permsolve.kernels.device import _kernels
 from permsolve.kernels.device import exchange as host
@@ -189,3 +192,37 @@ def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch, share: st
 def test_the_simulator_counts_as_a_device() -> None:
     """For these tests."""
     assert obstacle() is None
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_measuring_the_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times and the limit beside it are there; what they are says nothing here."""
+    monkeypatch.setattr(limit, "THREADS", 4)
+    rate = limit.additions_per_second(blocks=2, rounds=3, repeats=1)
+    assert rate > 0.0
+    row = measure_exchange(8, 4, repeats=1, limit=rate)
+    assert (row.columns, row.rows) == (8, 4)
+    assert row.milliseconds > 0.0
+    assert row.limit_milliseconds == pytest.approx(1e3 * 2 * 8 * 8 * 4 / rate)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_local_optimum_is_known() -> None:
+    """The optimum is one, the given order is none."""
+    problem, _ = random_problem(4, 12, "2:4")
+    matrix = DeviceExchange(problem.working, problem.pattern.n)
+    matrix.hold()
+    assert is_local_optimum(problem, matrix, solve(problem, "exhaustive").permutation)
+    assert not is_local_optimum(problem, matrix, np.arange(12))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_blocks")
+def test_measuring_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first local optimum is found within the time, and the search gets no worse after it."""
+    monkeypatch.setattr(api, "_warm_up", lambda *_: None)  # of a size that takes the simulator minutes
+    row = measure_search(16, 4, 5.0, workers=1)
+    assert row.seconds is not None
+    assert row.efficacy_then is not None
+    assert 0.0 < row.seconds <= row.limit + 5.0
+    assert 0.0 < row.efficacy_then <= row.efficacy <= 100.0

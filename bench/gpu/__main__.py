@@ -1,0 +1,77 @@
+"""``python -m bench.gpu --out DIR``: every measurement that needs a GPU, as rows and as a table."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli.failing import failing
+from bench.gpu.document import markdown
+from bench.gpu.machine import gpu
+from bench.instances.errors import unknown
+from permsolve.io.writing import atomic_write
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+PARTS = ("exchange", "search", "network", "blocks")
+
+
+def rows_of(part: str) -> Iterator["DataclassInstance"]:
+    """The measurements of one part, at their full sizes."""
+    if part == "exchange":
+        from bench.gpu.exchange import measure_exchange
+
+        for columns, rows in ((1024, 4096), (4096, 4096), (11008, 4096)):
+            yield measure_exchange(columns, rows)
+    elif part == "search":
+        from bench.gpu.search import measure_search
+
+        for columns, rows in ((4096, 4096), (11008, 4096)):
+            measure_search(256, 64, 1.0)  # compiles
+            yield measure_search(columns, rows, 20.0)
+    elif part == "network":
+        from bench.gpu.network import Shape, measure_network
+
+        yield from measure_network(Shape())
+    else:
+        from bench.gpu.blocks import LlamaBlock, measure_block, vit_mlp
+
+        for tokens in (2048, 8192):
+            yield measure_block("LLaMA-2-7B block", LlamaBlock, 4096, tokens)
+            yield measure_block("ViT-L MLP", vit_mlp, 1024, tokens)
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder for gpu.jsonl and gpu.md.")],
+    part: Annotated[list[str] | None, typer.Option(help=f"May be repeated: {', '.join(PARTS)}.")] = None,
+) -> None:
+    """Measure on the GPU of this machine; what is finished is written at once."""
+    with failing():
+        for name in part or ():
+            if name not in PARTS:
+                raise unknown("part", name, PARTS)
+        machine = gpu()
+        out.mkdir(parents=True, exist_ok=True)
+        found: list[DataclassInstance] = []
+        for name in part or PARTS:
+            for row in rows_of(name):
+                found.append(row)
+                print(row, file=sys.stderr)
+                documents: list[dict[str, Any]] = [{"kind": "machine", **machine}]
+                documents += [{"kind": type(one).__name__, **asdict(one)} for one in found]
+                _write(out / "gpu.jsonl", "".join(json.dumps(one) + "\n" for one in documents))
+                _write(out / "gpu.md", markdown(machine, found, "python -m bench.gpu --out DIR"))
+    print((out / "gpu.md").read_text(), end="")
+
+
+def _write(path: Path, text: str) -> None:
+    atomic_write(path, lambda stream: stream.write(text.encode()))
+
+
+if __name__ == "__main__":
+    typer.run(main)
