@@ -214,7 +214,11 @@ def test_packed_jpeg(tmp_path: Path) -> None:
         load_packed_jpeg(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"plain", gzip.compress(b""), gzip.compress(b"\0\0\x08\x01\0\0\0\x09\0")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"plain", gzip.compress(b"", mtime=0), gzip.compress(b"\0\0\x08\x01\0\0\0\x09\0", mtime=0)],
+    ids=["empty", "plain", "nothing packed", "too short"],
+)
 def test_broken_idx(tmp_path: Path, content: bytes) -> None:
     """Whatever is no idx file is refused by name."""
     path = tmp_path / "images.gz"
