@@ -1,7 +1,7 @@
 """``recombine``: the best of several runs, made of the groups of all of them."""
 
 import itertools
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -29,6 +29,8 @@ POOL = 20_000
 PARTITION_SHARE = 0.2
 # Iterations of CP-SAT for one set partition without a clock.
 UNITS = 500
+# Seconds between two looks at what the runs have found.
+POLL = 0.02
 
 
 class _Member(Run):
@@ -43,6 +45,8 @@ class _Member(Run):
     def _collect(self, incumbent: Incumbent) -> None:
         self.found.append((incumbent.value, incumbent.permutation))
         del self.found[:-KEPT]
+        if not self._whole.timed:  # else it runs beside others, and the thread that started them offers
+            self._whole.offer(incumbent.permutation)
 
     def should_stop(self, iterations: int = 0) -> bool:
         # Where criteria count iterations the members run one after another; by the clock they have their own limits.
@@ -94,10 +98,17 @@ class Recombine:
                 members = [
                     _Member(run, problem, int(seed), seconds) for seed in rng.integers(1 << 32, size=run.workers)
                 ]
-                apply = threads.map if run.timed else map
-                list(apply(lambda member: annealing.solve(problem, member), members))
+                if run.timed:
+                    tasks = [threads.submit(annealing.solve, problem, member) for member in members]
+                    while wait(tasks, POLL).not_done:
+                        _offer_best(run, members)
+                    for task in tasks:
+                        task.result()
+                else:
+                    for member in members:
+                        annealing.solve(problem, member)
+                _offer_best(run, members)
                 for member in members:
-                    run.offer(member.permutation)
                     for value, permutation in member.found:
                         for group in np.sort(to_groups(permutation, problem.pattern), axis=1):
                             key = group.tobytes()
@@ -123,3 +134,9 @@ class Recombine:
         model = partition_model(groups, values, 0.0, used, problem.columns + problem.padding)
         with run.limited(PARTITION_SHARE * run.remaining):
             search(model, problem, run, units=0 if run.timed else UNITS)
+
+
+def _offer_best(run: Run, members: list[_Member]) -> None:
+    best = max(members, key=lambda member: member.value)
+    if best.value > run.value:
+        run.offer(best.permutation)
