@@ -1,7 +1,6 @@
 """The front door: solve a problem with a solver chosen by name."""
 
 import math
-import os
 import platform
 import signal
 import threading
@@ -17,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from permsolve.certificate import Certificate
 from permsolve.checks import is_number, is_whole
+from permsolve.cores import available_cores
 from permsolve.errors import InvalidOptionError, InvalidProblemError
 from permsolve.observers import Observer
 from permsolve.pattern import Pattern
@@ -165,7 +165,7 @@ def _checked_seed(seed: int) -> int:
 def checked_workers(workers: int | None) -> int:
     """Threads to use, all there are for None; refused unless >= 1."""
     if workers is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return available_cores()
     if not is_whole(workers) or workers < 1:
         raise InvalidOptionError(f"workers must be a whole number >= 1, got {workers!r}")
     return int(workers)

@@ -1,7 +1,6 @@
 """What is known about the inputs of a layer: their mean squares, or all their second moments."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,12 @@ from permsolve.errors import InvalidOptionError, InvalidProblemError
 # As in SparseGPT (Frantar & Alistarh 2023).
 DAMPING = 0.01
 _SYMMETRY = 1e-4
+_STRIP = 256
+_NOT_FINITE = "second moments of inputs must be finite: clean the calibration data"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class InputMoments:
-    """Second moments of what a linear layer or a convolution reads, about zero, per sample.
+    """Second moments of what a linear layer or a convolution reads, about zero, per sample; not to be changed.
 
     The features of one group of a convolution are flattened as ``weight.reshape(out, -1)`` flattens its weight: channel
     first, then the places of the kernel, ``d = in / groups * k...``. A sample is one row that the flattened weight is
@@ -30,14 +30,15 @@ class InputMoments:
     mean_square : array_like, shape (d,) or (groups, d)
         Mean of the squares of each feature, kept as float64.
     second_moment : array_like, shape (d, d) or (groups, d, d), optional
-        Mean of ``x x^T``; float32 stays float32, everything else becomes float64. Its diagonal is ``mean_square``.
+        Mean of ``x x^T``; float32 stays float32, everything else becomes float64. Its diagonal is ``mean_square``. An
+        array that is mapped from a file stays there.
     samples : int, default 0
         How many samples were seen, 0 when unknown.
 
     Attributes
     ----------
     mean_square : ndarray of float64, shape (groups, d)
-    second_moment : ndarray of float64 or float32, shape (groups, d, d), or None
+    samples : int
 
     Raises
     ------
@@ -55,28 +56,39 @@ class InputMoments:
             [3., 2.]]]))
     """
 
-    mean_square: NDArray[np.float64]
-    second_moment: NDArray[Any] | None = None
-    samples: int = 0
-    _inverses: dict[float, NDArray[np.float64]] = field(default_factory=dict, init=False)
-
-    def __post_init__(self) -> None:
-        mean_square = np.array(self.mean_square, np.float64, ndmin=2)
-        second = self.second_moment
-        if mean_square.ndim != 2 or mean_square.size == 0:
-            raise InvalidProblemError(f"mean squares have shape (features,) or (groups, d), got {mean_square.shape}")
-        if not (np.isfinite(mean_square) & (mean_square >= 0.0)).all():
+    def __init__(self, mean_square: ArrayLike, second_moment: ArrayLike | None = None, samples: int = 0) -> None:
+        means = np.array(mean_square, np.float64, ndmin=2)
+        if means.ndim != 2 or means.size == 0:
+            raise InvalidProblemError(f"mean squares have shape (features,) or (groups, d), got {means.shape}")
+        if not (np.isfinite(means) & (means >= 0.0)).all():
             raise InvalidProblemError("mean squares of inputs must be finite and >= 0: clean the calibration data")
-        if self.samples < 0:
-            raise InvalidProblemError(f"the number of samples must be >= 0, got {self.samples}")
-        if second is not None:
-            second = _float(second)
+        if samples < 0:
+            raise InvalidProblemError(f"the number of samples must be >= 0, got {samples}")
+        second = None
+        if second_moment is not None:
+            second = _float(second_moment)
             second = second[np.newaxis] if second.ndim == 2 else second
-            _check_second(second, mean_square)
-            second.flags.writeable = False
-        mean_square.flags.writeable = False
-        object.__setattr__(self, "mean_square", mean_square)
-        object.__setattr__(self, "second_moment", second)
+            _check_second(second, means)
+        self._set(means, second, None, samples, {})
+
+    def _set(
+        self,
+        mean_square: NDArray[np.float64],
+        second: NDArray[Any] | None,
+        places: NDArray[np.int64] | None,
+        samples: int,
+        inverses: dict[float, NDArray[np.float64]],
+    ) -> None:
+        for array in (mean_square, second, *inverses.values()):
+            if array is not None:
+                array.flags.writeable = False
+        self.mean_square = mean_square
+        self.samples = samples
+        # Feature i of group g is feature places[g, i] of the second moments as they are stored: re-ordering them takes
+        # the memory once more, and a network has many.
+        self._second = second
+        self._places = places
+        self._inverses = inverses
 
     @classmethod
     def from_second_moment(cls, second_moment: ArrayLike, samples: int = 0) -> "InputMoments":
@@ -102,9 +114,45 @@ class InputMoments:
         return cls.from_second_moment(by_group.transpose(0, 2, 1) @ by_group / x.shape[0], x.shape[0])
 
     def __repr__(self) -> str:
-        kind = "diagonal" if self.second_moment is None else "full"
+        kind = "full" if self.full else "diagonal"
         groups = f"{self.groups} group{'s' if self.groups > 1 else ''}"
         return f"InputMoments({groups} of {self.features} features, {kind}, {self.samples} samples)"
+
+    @property
+    def full(self) -> bool:
+        """Whether all second moments are known."""
+        return self._second is not None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the second moments, or of the mean squares where those are not known."""
+        return self.mean_square.dtype if self._second is None else self._second.dtype
+
+    @property
+    def second_moment(self) -> NDArray[Any] | None:
+        """Mean of ``x x^T``, float64 or float32, shape (groups, d, d), or None; a copy where features were re-ordered.
+
+        Of one group at a time less memory is needed: :meth:`second_moment_of`.
+        """
+        if self._second is None or self._places is None:
+            return self._second
+        return np.stack([self.second_moment_of(group) for group in range(self.groups)])
+
+    def second_moment_of(self, group: int) -> NDArray[Any]:
+        """Mean of ``x x^T`` of one group, shape (d, d), float64 or float32.
+
+        Raises
+        ------
+        InvalidOptionError
+            When only mean squares are known.
+        """
+        if self._second is None:
+            raise InvalidOptionError("only mean squares of the inputs are known: calibrate with moments='full'")
+        stored: NDArray[Any] = self._second[group]
+        if self._places is None:
+            return stored
+        places = self._places[group]
+        return stored[np.ix_(places, places)]
 
     @property
     def groups(self) -> int:
@@ -121,8 +169,7 @@ class InputMoments:
         if start == 0 and (self.groups if stop is not None else 1) == (stop or self.groups):
             return self
         part = slice(start, start + 1 if stop is None else stop)
-        second = None if self.second_moment is None else self.second_moment[part]
-        return self._with(self.mean_square[part], second, {d: known[part] for d, known in self._inverses.items()})
+        return self._chosen(part)
 
     def of_rows(self, rows: tuple[int, int], total: int) -> "InputMoments":
         """What rows ``rows[0] .. rows[1] - 1`` of a weight with ``total`` rows read.
@@ -149,11 +196,9 @@ class InputMoments:
         InvalidOptionError
             When only mean squares are known, or the damping is negative.
         """
-        if self.second_moment is None:
-            raise InvalidOptionError("only mean squares of the inputs are known: calibrate with moments='full'")
         if not damping >= 0.0:
             raise InvalidOptionError(f"damping must be >= 0, got {damping!r}")
-        matrix = np.array(self.second_moment[group], np.float64)
+        matrix = np.array(self.second_moment_of(group), np.float64)
         diagonal = np.diagonal(matrix)
         live = diagonal > 0.0
         matrix[np.diag_indices_from(matrix)] = np.where(
@@ -203,35 +248,38 @@ class InputMoments:
         places = (index[:, np.newaxis] * kernel + np.arange(kernel)).ravel()
         chosen = range(self.groups) if groups is None else groups
         mean_square = self.mean_square.copy()
-        second = None if self.second_moment is None else self.second_moment.copy()
         inverses = {damping: known.copy() for damping, known in self._inverses.items()}
+        stored = np.tile(np.arange(self.features), (self.groups, 1)) if self._places is None else self._places.copy()
         for group in chosen:
-            for one in (mean_square, *inverses.values()):
+            for one in (mean_square, stored, *inverses.values()):
                 one[group] = one[group, places]
-            if second is not None:
-                second[group] = second[group][np.ix_(places, places)]
-        return self._with(mean_square, second, inverses)
+        return self._made(mean_square, self._second, stored if self.full else None, inverses)
+
+    def stored(self, put: Callable[[NDArray[Any]], NDArray[Any]]) -> "InputMoments":
+        """The same, with what ``put`` returns in the place of the second moments: as they lie on disk."""
+        second = None if self._second is None else put(self._second)
+        return self._made(self.mean_square, second, self._places, self._inverses)
 
     def regrouped(self, order: ArrayLike) -> "InputMoments":
         """The moments after the groups of the convolution were re-ordered: group ``i`` is what ``order[i]`` was."""
-        index = np.asarray(order, np.int64)
-        second = None if self.second_moment is None else self.second_moment[index]
-        return self._with(self.mean_square[index], second, {d: known[index] for d, known in self._inverses.items()})
+        return self._chosen(np.asarray(order, np.int64))
 
-    def _with(
+    def _chosen(self, groups: slice | NDArray[np.int64]) -> "InputMoments":
+        """Those of some groups, with what is known of their inverse."""
+        second, places = (None if one is None else one[groups] for one in (self._second, self._places))
+        inverses = {damping: known[groups] for damping, known in self._inverses.items()}
+        return self._made(self.mean_square[groups], second, places, inverses)
+
+    def _made(
         self,
         mean_square: NDArray[np.float64],
         second: NDArray[Any] | None,
+        places: NDArray[np.int64] | None,
         inverses: dict[float, NDArray[np.float64]],
     ) -> "InputMoments":
-        """Moments of parts of these, which need no new checks, with what is known of their inverse."""
-        for array in (mean_square, *([] if second is None else [second]), *inverses.values()):
-            array.flags.writeable = False
+        """Moments made of these, which need no new checks."""
         new = object.__new__(InputMoments)
-        for name, value in (
-            ("mean_square", mean_square), ("second_moment", second), ("samples", self.samples), ("_inverses", inverses),
-        ):  # fmt: skip
-            object.__setattr__(new, name, value)
+        new._set(mean_square, second, places, self.samples, inverses)
         return new
 
 
@@ -248,13 +296,17 @@ def _check_second(second: NDArray[Any], mean_square: NDArray[np.float64]) -> Non
             f"got {second.shape}"
         )
     for group, diagonal in zip(second, mean_square, strict=True):
-        largest = float(diagonal.max())
-        if not np.isfinite(group).all():
-            raise InvalidProblemError("second moments of inputs must be finite: clean the calibration data")
-        if not np.allclose(group, group.T, rtol=_SYMMETRY, atol=_SYMMETRY * largest):
-            raise InvalidProblemError("second moments of inputs must be symmetric: a mean of x x^T is")
         if not np.allclose(np.diagonal(group), diagonal, rtol=_SYMMETRY, atol=0.0):
+            if not np.isfinite(np.diagonal(group)).all():
+                raise InvalidProblemError(_NOT_FINITE)
             raise InvalidProblemError("the diagonal of the second moments must be the mean squares")
+        atol = _SYMMETRY * float(diagonal.max())
+        for start in range(0, features, _STRIP):  # of a large matrix no more than that is looked at at a time
+            strip = group[start : start + _STRIP]
+            if not np.isfinite(strip).all():
+                raise InvalidProblemError(_NOT_FINITE)
+            if not np.allclose(strip, group[:, start : start + _STRIP].T, rtol=_SYMMETRY, atol=atol):
+                raise InvalidProblemError("second moments of inputs must be symmetric: a mean of x x^T is")
 
 
 def _inverse_diagonal(matrix: NDArray[np.float64]) -> NDArray[np.float64]:

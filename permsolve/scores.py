@@ -60,7 +60,7 @@ def _checked(weight: NDArray[Any], saliency: Saliency, inputs: InputMoments | No
             "(permsolve.moments.InputMoments), calibration= for a network (permsolve.networks.calibrate), or --inputs "
             "on the command line"
         )
-    if saliency.needs == "second_moment" and inputs.second_moment is None:
+    if saliency.needs == "second_moment" and not inputs.full:
         raise InvalidOptionError(
             f"saliency {saliency.name!r} needs all second moments of the layer's inputs, and only their mean squares "
             "are known: calibrate with moments='full', or give a square matrix"

@@ -76,6 +76,24 @@ def test_permuting_is_as_permuting_the_inputs(
         np.testing.assert_allclose(found.inverse_diagonal(), expected.inverse_diagonal(), rtol=1e-6)
 
 
+def test_permuting_copies_no_second_moments() -> None:
+    """They are put in order when they are asked for, however often they were re-ordered."""
+    rng, x = np.random.default_rng(1), samples()
+    moments = InputMoments.from_samples(x)
+    one, other = rng.permutation(6), rng.permutation(6)
+    found = moments.permuted(one).permuted(other, groups=[1])
+    assert moments.second_moment is not None
+    assert found._second is moments.second_moment
+    y = x[:, :, one].copy()
+    y[:, 1] = y[:, 1][:, other]
+    expected = InputMoments.from_samples(y)
+    assert found.second_moment is not None
+    assert expected.second_moment is not None
+    np.testing.assert_allclose(found.second_moment, expected.second_moment)
+    np.testing.assert_allclose(found.group(1).damped(), expected.damped(1))
+    np.testing.assert_allclose(found.regrouped([1, 0]).second_moment_of(0), expected.second_moment[1])
+
+
 def test_rows_of_a_weight_read_their_groups() -> None:
     """Whole groups, or rows within one."""
     moments = InputMoments.from_samples(samples(groups=3))

@@ -85,7 +85,7 @@ class CalibratedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class Prepared:
     """A network, calibration data drawn from its training set, what its layers read of it, and what is known of it."""
 
     model: nn.Module
@@ -95,21 +95,21 @@ class _Prepared:
 
 
 @lru_cache(maxsize=1)
-def _prepared(name: str, seed: int, data: Path, cache: Path) -> _Prepared:
-    """The trained network."""
+def prepared(name: str, seed: int, data: Path, cache: Path) -> Prepared:
+    """The trained network of that name and seed, of which no one else shall change the model."""
     folder = cache / f"seed-{seed}" if seed else cache
     train(name, data, folder, seed=seed)
     model, dataset = load_trained(name, folder), load_data(name, data)
     generator = torch.Generator().manual_seed(DRAW + seed)
     batches = [dataset.draw(BATCH, generator)[0] for _ in range(BATCHES)]
     calibration = networks.calibrate(model, batches, exclude=FIRST_LAYERS[name])
-    return _Prepared(model, batches, calibration, evaluate(model, name, data))
+    return Prepared(model, batches, calibration, evaluate(model, name, data))
 
 
 @lru_cache(maxsize=1)
-def _permuted(case: Case, data: Path, cache: Path, time_limit: float, workers: int) -> tuple[_Prepared, float]:
+def _permuted(case: Case, data: Path, cache: Path, time_limit: float, workers: int) -> tuple[Prepared, float]:
     """The network in the order of a case, whatever its update, and the seconds that this took."""
-    dense = _prepared(case.network, case.seed, data, cache)
+    dense = prepared(case.network, case.seed, data, cache)
     if case.order == "given":
         return dense, 0.0
     model = deepcopy(dense.model)
@@ -170,13 +170,11 @@ def _layer_error(dense: nn.Module, pruned: nn.Module, calibration: networks.Cali
             one.get_parameter(name).detach().double().reshape(moments.groups, -1, moments.features).numpy()
             for one in (dense, pruned)
         )
-        assert moments.second_moment is not None
-        change, whole = (
-            sum(
-                float(output_error(w, v, h).sum()) for w, v, h in zip(before, other, moments.second_moment, strict=True)
-            )
-            for other in (after, 0.0 * before)
-        )
+        change = whole = 0.0
+        for group, rows in enumerate(before):
+            second = moments.second_moment_of(group)
+            change += float(output_error(rows, after[group], second).sum())
+            whole += float(output_error(rows, 0.0 * rows, second).sum())
         errors.append(change / whole)
     return mean(errors)
 

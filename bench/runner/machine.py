@@ -8,6 +8,8 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
+from permsolve.cores import available_cores
+
 _PROC = Path("/proc/self")
 _REPOSITORY = Path(__file__).parents[2]
 _CODE = ("permsolve", "solvers", "bench/**/*.py", "bench/*.py", "pyproject.toml")
@@ -19,7 +21,7 @@ def machine() -> dict[str, str | int]:
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cores": available_cores(),
         "memory": round(pages / 2**30),
         "system": f"{platform.system()} {platform.machine()}",
     }

@@ -50,8 +50,8 @@ def compress(
     memory_limit: Annotated[
         float | None,
         typer.Option(
-            help="GiB for sums of calibration at a time; more passes over the data where it is too little. "
-            "Without it: all at once. Layers are not pruned one by one then.",
+            help="GiB for sums of calibration at a time; more passes over the data where it is too little. Moments "
+            "that are known wait on the disk of OUT, without a name. Without it: all at once, in memory.",
             show_default=False,
         ),
     ] = None,

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import ml_dtypes  # noqa: F401  (registers bfloat16 with numpy)
+import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
 from permsolve.io.reading import reading
+from permsolve.io.safetensors_header import read_header
 from permsolve.io.tensor_info import TensorInfo
 
 # Names of the format's types that numpy (with ml_dtypes) can hold, in numpy's words.
@@ -52,4 +54,14 @@ class SafetensorsFile:
         """Load one tensor."""
         with reading(self.path, "a .safetensors file"), safe_open(str(self.path), framework="numpy") as file:
             tensor: NDArray[Any] = file.get_tensor(name)
+            return tensor
+
+    def map(self, name: str) -> NDArray[Any]:
+        """One tensor as it lies in the file, read-only, read when it is looked at; its type must be one of numpy's."""
+        with reading(self.path, "a .safetensors file"), self.path.open("rb") as stream:
+            entries, start = read_header(stream, self.path)
+            entry = entries[name]
+            tensor: NDArray[Any] = np.memmap(
+                stream, _REAL[entry["dtype"]], "r", start + entry["data_offsets"][0], tuple(entry["shape"])
+            )
             return tensor

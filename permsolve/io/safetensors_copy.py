@@ -1,6 +1,5 @@
 """Copying a .safetensors file with some of its tensors replaced."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -11,9 +10,8 @@ from numpy.typing import NDArray
 
 from permsolve.errors import FileFormatError
 from permsolve.io.reading import reading
+from permsolve.io.safetensors_header import read_header
 from permsolve.io.writing import atomic_write
-
-LENGTH_BYTES = 8
 
 
 def copy_safetensors(
@@ -44,13 +42,9 @@ def copy_safetensors(
     """
     with source.open("rb") as stream:
         with reading(source, "a .safetensors file"):
-            length = int.from_bytes(stream.read(LENGTH_BYTES), "little")
-            if length > source.stat().st_size - LENGTH_BYTES:
-                raise FileFormatError(f"{source}: not a .safetensors file: its header is longer than the file")
-            entries = json.loads(stream.read(length))
-            entries.pop("__metadata__", None)
-            spans = sorted((*map(int, entry["data_offsets"]), name) for name, entry in entries.items())
-        start = LENGTH_BYTES + length
+            entries, start = read_header(stream, source)
+            offsets = {name: [int(offset) for offset in entry["data_offsets"]] for name, entry in entries.items()}
+            spans = sorted((begin, end, name) for name, (begin, end) in offsets.items())
 
         def write(out: IO[bytes]) -> None:
             stream.seek(0)

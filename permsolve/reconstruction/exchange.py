@@ -7,6 +7,7 @@ from scipy.linalg import lapack
 from permsolve.errors import InvalidProblemError
 from permsolve.reconstruction._kernels import descend
 from permsolve.reconstruction.least_squares import check_fit
+from permsolve.reconstruction.rows import each_part
 
 # Gains below this share of the error of a row are rounding.
 _TOLERANCE = 1e-9
@@ -58,21 +59,26 @@ def exchange(
     target = values @ matrix
     whole = np.einsum("ij,ij->i", target, values)
     width = matrix.shape[0]
-    tableau, place = np.empty((width, width)), np.empty(width + 1, np.int64)
-    place[-1] = -1  # of the -1 that fill up groups
     improved = mask.copy()
-    for row, now in enumerate(improved):
-        count = int(now.sum())
-        done = count in (0, width)
-        while not done:  # anew where there were very many exchanges
-            order = np.concatenate([np.flatnonzero(now), np.flatnonzero(~now)])
-            fitted = _swept(matrix, order, count, target[row], tableau)
-            place[order] = np.arange(width)
-            free = np.ones(width, np.bool_) if allowed is None else allowed[row, order]
-            error = whole[row] - target[row, order[:count]] @ fitted[:count]
-            kept = np.arange(width) < count
-            done = descend(tableau, fitted, error, kept, free, place[groups], _TOLERANCE)
-            now[order] = kept
+
+    def improve(part: slice) -> None:
+        tableau, place = np.empty((width, width)), np.empty(width + 1, np.int64)
+        place[-1] = -1  # of the -1 that fill up groups
+        for row in range(*part.indices(len(improved))):
+            now = improved[row]
+            count = int(now.sum())
+            done = count in (0, width)
+            while not done:  # anew where there were very many exchanges
+                order = np.concatenate([np.flatnonzero(now), np.flatnonzero(~now)])
+                fitted = _swept(matrix, order, count, target[row], tableau)
+                place[order] = np.arange(width)
+                free = np.ones(width, np.bool_) if allowed is None else allowed[row, order]
+                error = whole[row] - target[row, order[:count]] @ fitted[:count]
+                kept = np.arange(width) < count
+                done = descend(tableau, fitted, error, kept, free, place[groups], _TOLERANCE)
+                now[order] = kept
+
+    each_part(improve, len(improved))
     return improved
 
 

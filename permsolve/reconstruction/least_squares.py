@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from permsolve.errors import InvalidProblemError
+from permsolve.reconstruction.rows import each_part
 
 
 def refit(weight: NDArray[np.floating], mask: NDArray[np.bool_], moment: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -32,17 +33,21 @@ def refit(weight: NDArray[np.floating], mask: NDArray[np.bool_], moment: NDArray
     matrix = np.asarray(moment, np.float64)
     target = np.asarray(weight, np.float64) @ matrix
     fitted = np.zeros(weight.shape)
-    for row, kept in enumerate(mask):
-        support = np.flatnonzero(kept)
-        if support.size:
-            # Symmetric, so its transpose is it in the order of LAPACK, and nothing is copied.
-            square = matrix[support].take(support, axis=1).T
-            _, solution, info = lapack.dposv(square, target[row, support], lower=1, overwrite_a=1)
-            if info:
-                raise InvalidProblemError(
-                    "second moments of the inputs are not positive definite: give more damping or more samples"
-                )
-            fitted[row, support] = solution
+
+    def fit(part: slice) -> None:
+        for kept, wanted, row in zip(mask[part], target[part], fitted[part], strict=True):
+            support = np.flatnonzero(kept)
+            if support.size:
+                # Symmetric, so its transpose is it in the order of LAPACK, and nothing is copied.
+                square = matrix[support].take(support, axis=1).T
+                _, solution, info = lapack.dposv(square, wanted[support], lower=1, overwrite_a=1)
+                if info:
+                    raise InvalidProblemError(
+                        "second moments of the inputs are not positive definite: give more damping or more samples"
+                    )
+                row[support] = solution
+
+    each_part(fit, len(mask))
     return fitted
 
 

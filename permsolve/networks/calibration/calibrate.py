@@ -3,11 +3,13 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from os import PathLike
 
 import torch
 from torch import Tensor, nn
 
 from permsolve.errors import InvalidNetworkError, InvalidOptionError
+from permsolve.io.spool import Spool
 from permsolve.moments import InputMoments
 from permsolve.networks.calibration.batches import Batches, call
 from permsolve.networks.calibration.calibration import Calibration
@@ -32,6 +34,7 @@ def calibrate(
     exclude: NameFilter | None = None,
     moments: str = "full",
     memory_limit: int | None = None,
+    spool: str | PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
     """Second moments of what every Linear and Conv1d/2d/3d layer of a model reads, over calibration data.
@@ -55,6 +58,9 @@ def calibrate(
     memory_limit : int, optional
         Bytes for sums at a time: as many layers as fit are summed up in one pass over the batches, in the order of
         their calls, and further passes follow. Layers that do not fit alone are refused.
+    spool : path_like, optional
+        A folder with room for second moments, where they are written as soon as they are known, to a temporary file
+        without a name, and read again when they are needed. Without it they stay in memory, all layers' together.
     progress : callable, optional
         Called with the numbers of batches done and of batches in all (0 where their number is not known).
 
@@ -69,6 +75,8 @@ def calibrate(
         When an argument cannot be used, there is no batch, or batches that can be read once are needed again.
     InvalidNetworkError
         When the model is no module or has no such layer, or a layer reads NaN or infinity.
+    OSError
+        When there is no such folder, or no room in it.
 
     Notes
     -----
@@ -87,8 +95,10 @@ def calibrate(
     if not weights:
         raise InvalidNetworkError(f"{type(model).__name__} has no Linear or convolution layer to calibrate")
     layers = {name: modules for name, modules in layers_of(model).items() if name in weights}
-    run = _Run(model, layers, Batches(batches), moments == "full", memory_limit, progress)
-    with running(model, device) as run.device:
+    with ExitStack() as stack:
+        store = None if spool is None else stack.enter_context(Spool(spool))
+        run = _Run(model, layers, Batches(batches), moments == "full", memory_limit, store, progress)
+        run.device = stack.enter_context(running(model, device))
         found = run.all()
     missing = {name: _reason(layers[name]) for name in weights if name not in found}
     return Calibration({name: found[name] for name in weights if name in found}, missing)
@@ -104,10 +114,11 @@ class _Run:
         batches: Batches,
         full: bool,
         memory_limit: int | None,
+        spool: Spool | None,
         progress: Callable[[int, int], None] | None,
     ) -> None:
         self.model, self.layers, self.batches, self.full = model, layers, batches, full
-        self.memory_limit, self.progress = memory_limit, progress
+        self.memory_limit, self.spool, self.progress = memory_limit, spool, progress
         self.device: torch.device | None = None
         self.shapes: dict[str, tuple[int, int]] = {}
         for name, modules in layers.items():
@@ -147,6 +158,7 @@ class _Run:
             for leader in block:
                 moments = sums.pop(leader).moments()
                 if moments is not None:
+                    moments = moments if self.spool is None else moments.stored(self.spool.put)
                     found |= dict.fromkeys(members[leader], moments)
         return found
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from permsolve.errors import FileFormatError, InvalidSpecError
 from permsolve.io.reading import reading
 from permsolve.io.safetensors import SafetensorsFile
-from permsolve.io.tensors_out import write_tensors
+from permsolve.io.safetensors_stream import Pending, stream_safetensors
 from permsolve.moments import InputMoments
 from permsolve.networks.report import Report
 from permsolve.networks.spec import INPUT_AXIS, AxisUse, Spec
@@ -57,8 +58,8 @@ class Calibration(Mapping[str, InputMoments]):
 
     def __repr__(self) -> str:
         shared = len({id(moments) for moments in self._moments.values()})
-        kinds = {moments.second_moment is None for moments in self._moments.values()}
-        kind = "diagonal" if kinds == {True} else "full" if kinds == {False} else "full and diagonal"
+        kinds = {moments.full for moments in self._moments.values()}
+        kind = "full" if kinds == {True} else "diagonal" if kinds == {False} else "full and diagonal"
         return (
             f"Calibration({len(self)} weights, {shared} different inputs, {kind if self else 'empty'}, "
             f"{len(self.missing)} missing)"
@@ -110,31 +111,34 @@ class Calibration(Mapping[str, InputMoments]):
         ------
         FileFormatError
             When the name ends otherwise.
+        OSError
+            When the file cannot be written.
         """
         target = Path(path)
         if target.suffix.lower() != ".safetensors":
             raise FileFormatError(f"cannot write a calibration to {target.name!r}: name it .safetensors")
-        tensors: dict[str, NDArray[Any]] = {}
+        tensors: dict[str, Pending] = {}
         numbers: dict[int, int] = {}
         samples: list[int] = []
         for moments in self._moments.values():
             if id(moments) not in numbers:
                 number = numbers[id(moments)] = len(numbers)
                 samples.append(moments.samples)
-                tensors[f"{number}.mean_square"] = moments.mean_square
-                if moments.second_moment is not None:
-                    tensors[f"{number}.second_moment"] = moments.second_moment
+                means, shape = moments.mean_square, (moments.groups, moments.features, moments.features)
+                tensors[f"{number}.mean_square"] = Pending(means.dtype, means.shape, partial(np.asarray, means))
+                if moments.full:
+                    tensors[f"{number}.second_moment"] = Pending(moments.dtype, shape, partial(_second, moments))
         document = {
             "inputs": {name: numbers[id(moments)] for name, moments in self._moments.items()},
             "samples": samples,
             "missing": self.missing,
         }
         metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "calibration": json.dumps(document)}
-        write_tensors(target, tensors, metadata)
+        stream_safetensors(target, tensors, metadata)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Calibration":
-        """Read what :meth:`save` wrote.
+        """Read what :meth:`save` wrote; second moments stay in the file, and are mapped.
 
         Raises
         ------
@@ -153,7 +157,7 @@ class Calibration(Mapping[str, InputMoments]):
             inputs = [
                 InputMoments(
                     file.read(f"{number}.mean_square"),
-                    file.read(second) if (second := f"{number}.second_moment") in names else None,
+                    file.map(second) if (second := f"{number}.second_moment") in names else None,
                     int(samples),
                 )
                 for number, samples in enumerate(document["samples"])
@@ -162,6 +166,12 @@ class Calibration(Mapping[str, InputMoments]):
                 {str(name): inputs[int(number)] for name, number in document["inputs"].items()},
                 {str(name): str(reason) for name, reason in document["missing"].items()},
             )
+
+
+def _second(moments: InputMoments) -> NDArray[Any]:
+    second = moments.second_moment
+    assert second is not None
+    return second
 
 
 def _owners(name: str, spec: Spec) -> dict[str, None]:

@@ -49,12 +49,10 @@ class PairedMoments:
         weight : ndarray, shape (groups, outputs, d)
             As it was.
         """
-        second = self.inputs.second_moment
-        assert second is not None
         found = np.empty_like(weight)
         for group, (rows, targets) in enumerate(zip(weight, self.targets, strict=True)):
             damped = self.inputs.damped(group)
-            added = np.diagonal(damped) - np.diagonal(second[group])
+            added = np.diagonal(damped) - np.diagonal(self.inputs.second_moment_of(group))
             found[group] = np.linalg.solve(damped, (targets + rows * added).T).T
         return found
 

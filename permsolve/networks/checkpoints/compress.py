@@ -48,7 +48,7 @@ def compress_checkpoint(
     samples, length : int
         How many samples are read at most, and how many tokens a text has at most.
     memory_limit : int, optional
-        Of :func:`permsolve.networks.calibrate`, in bytes; layers are not pruned in order then.
+        Of :func:`permsolve.networks.calibrate`, in bytes; second moments then wait on the disk of the target.
     include, exclude : str, iterable of str, or callable, optional
         Which layers: as for :func:`permsolve.networks.checkpoints.permute_checkpoint`.
     **options
@@ -73,14 +73,9 @@ def compress_checkpoint(
         wrapped, wanted = Outputs(model), chosen_layers(model, include, exclude)
         batches = read_batches(calibration, folder, model, samples, length)
         example = {name: values[:_EXAMPLES] for name, values in batches[0].items()}
-        data = (
-            batches
-            if memory_limit is None
-            else networks.calibrate(wrapped, batches, include=wanted, memory_limit=memory_limit)
-        )
         return networks.compress_(
-            wrapped, example, calibration=data, pattern=pattern, recipe=recipe, include=wanted, executor=executor,
-            **options,
+            wrapped, example, calibration=batches, pattern=pattern, recipe=recipe, include=wanted, executor=executor,
+            memory_limit=memory_limit, spool=None if memory_limit is None else target.parent, **options,
         )  # fmt: skip
 
     return convert(source, target, change, force=force, on_done=on_done)

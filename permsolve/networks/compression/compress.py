@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from contextlib import ExitStack
+from os import PathLike
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,8 @@ def compress_(
     workers: int | None = None,
     include: NameFilter | None = None,
     exclude: NameFilter | None = None,
+    memory_limit: int | None = None,
+    spool: str | PathLike[str] | None = None,
     executor: Executor | None = None,
 ) -> CompressionReport:
     """Prune a network to N:M, in place, so that it behaves as before as far as can be: permute, mask, fit, verify.
@@ -59,6 +62,8 @@ def compress_(
         Of the permutation: see :func:`permsolve.networks.permute_`.
     include, exclude : str, iterable of str, or callable, optional
         Which layers: see :func:`permsolve.networks.prune_`.
+    memory_limit, spool : optional
+        Of :func:`permsolve.networks.calibrate`, where batches are given.
 
     Returns
     -------
@@ -76,10 +81,17 @@ def compress_(
     parsed, chosen = Pattern.parse(pattern), get_recipe(recipe)
     checked_time_limit(time_limit)
     batches = None
-    if not isinstance(calibration, Calibration):
+    if isinstance(calibration, Calibration):
+        if memory_limit is not None or spool is not None:
+            raise InvalidOptionError(
+                "memory_limit and spool are for batches, and a calibration is given: leave them out"
+            )
+    else:
         if chosen.in_order and isinstance(calibration, Iterable) and iter(calibration) is not calibration:
             batches = calibration
-        calibration = calibrate(model, calibration, include=include, exclude=exclude)
+        calibration = calibrate(
+            model, calibration, include=include, exclude=exclude, memory_limit=memory_limit, spool=spool
+        )
     before = _outputs(model, example_inputs)
     permutation = None
     with ExitStack() as undo:  # when an error or Ctrl-C ends this

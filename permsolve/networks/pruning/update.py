@@ -105,7 +105,7 @@ def fit(
     moments = None if calibration is None else calibration.get(weight.name)
     if update is not None:
         _check(weight, calibration, update)
-    if moments is None or moments.second_moment is None:
+    if moments is None or not moments.full:
         return Fit(mask, None, None)
     tensor = weight.tensor.detach()
     flat = (moments.groups, -1, moments.features)
@@ -145,7 +145,7 @@ def _check(weight: PrunableWeight, calibration: Calibration | None, update: str)
             f"update={update!r} needs moments of what {weight.name} reads{why}: give calibration=networks."
             "calibrate(model, batches), or leave the layer out with exclude="
         )
-    if calibration[weight.name].second_moment is None:
+    if not calibration[weight.name].full:
         raise InvalidOptionError(
             f"update={update!r} needs all second moments of what {weight.name} reads, and only mean squares are there: "
             "calibrate with moments='full'"
@@ -156,11 +156,11 @@ def _error(
     dense: NDArray[np.float64], masked: NDArray[np.float64], changed: NDArray[np.float64], moments: InputMoments
 ) -> LayerError:
     """Errors of flat weights (groups, outputs, d)."""
-    second = moments.second_moment
-    assert second is not None
-    whole, before, after = (
-        sum(float(output_error(*one).sum()) for one in zip(dense, other, second, strict=True))
-        for other in (np.zeros_like(dense), masked, changed)
-    )
+    whole = before = after = 0.0
+    for group, rows in enumerate(dense):
+        second = moments.second_moment_of(group)
+        whole += float(output_error(rows, np.zeros_like(rows), second).sum())
+        before += float(output_error(rows, masked[group], second).sum())
+        after += float(output_error(rows, changed[group], second).sum())
     share = 1.0 / whole if whole > 0.0 else 0.0
     return LayerError(before * share, after * share)

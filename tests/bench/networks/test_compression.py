@@ -11,21 +11,6 @@ from typer.testing import CliRunner
 
 from bench.networks.calibrated import UPDATES, Case, cases
 from bench.networks.compression import main, markdown, read
-from bench.train.data.idx import load_idx_images
-from bench.train.loop import Recipe
-from bench.train.networks import load_data, registry
-from bench.train.networks.registry import Network
-from tests.bench.train.small import Hidden, write_images
-
-
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Data, and a small network of one hidden layer in the place of fashion-mlp."""
-    recipe = Recipe(steps=30, batch=32, learning_rate=1e-2, warmup=3)
-    network = Network(Hidden, lambda folder: load_idx_images(folder / "fashion-mnist"), recipe)
-    monkeypatch.setitem(registry._NETWORKS, "fashion-mlp", network)
-    load_data.cache_clear()
-    return write_images(tmp_path)
 
 
 def test_rows_are_measured_once_and_told_in_a_table(data: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -218,6 +219,24 @@ def test_a_memory_limit_makes_several_passes() -> None:
         networks.calibrate(model, iter(batches), memory_limit=2 * 36 * 12)
     with pytest.raises(InvalidOptionError, match=r"432 bytes that q\.weight needs alone"):
         networks.calibrate(model, batches, memory_limit=100)
+
+
+def test_moments_on_disk(tmp_path: Path) -> None:
+    """They are the same, in a file that no one sees; what is made of them is, too, and no room is an error."""
+    model, batches = block(), [torch.randn(2, 3, 6), torch.randn(1, 5, 6)]
+    whole = networks.calibrate(model, batches)
+    found = networks.calibrate(model, batches, spool=tmp_path)
+    assert not list(tmp_path.iterdir())
+    for name, moments in whole.items():
+        spooled = second(found[name])
+        assert isinstance(spooled, np.memmap)
+        np.testing.assert_array_equal(spooled, second(moments))
+        np.testing.assert_array_equal(found[name].inverse_diagonal(), moments.inverse_diagonal())
+    found.save(tmp_path / "moments.safetensors")
+    again = networks.Calibration.load(tmp_path / "moments.safetensors")
+    np.testing.assert_array_equal(second(again["o.weight"]), second(whole["o.weight"]))
+    with pytest.raises(FileNotFoundError):
+        networks.calibrate(model, batches, spool=tmp_path / "none")
 
 
 class Failing(nn.Module):

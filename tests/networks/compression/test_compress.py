@@ -76,6 +76,20 @@ def test_the_steps_by_hand_give_the_same(in_order: bool) -> None:
         torch.testing.assert_close(model.state_dict()[name], value)
 
 
+def test_little_memory_changes_nothing(tmp_path: Path) -> None:
+    """Several passes, moments on disk, layers in order all the same; a calibration that is there takes no limit."""
+    model, batches = network(), data()
+    other = deepcopy(model)
+    networks.compress_(model, (batches[0],), calibration=batches, **FAST)
+    limit = (8 * 25) ** 2 * 12
+    networks.compress_(other, (batches[0],), calibration=batches, memory_limit=limit, spool=tmp_path, **FAST)
+    for name, value in other.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], value)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(InvalidOptionError, match="leave them out"):
+        networks.compress_(other, (batches[0],), calibration=networks.calibrate(other, batches), spool=tmp_path, **FAST)
+
+
 def test_a_recipe_of_ones_own_and_the_report(tmp_path: Path) -> None:
     """Without a permutation; the report is printed and saved."""
     model, batches = network(), data()
