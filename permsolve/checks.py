@@ -1,5 +1,6 @@
 """What counts as a number in arguments: Python's and numpy's, booleans excluded; checks of solvers' options."""
 
+import math
 from numbers import Integral, Real
 from typing import Any
 
@@ -28,3 +29,15 @@ def require_whole(owner: str, name: str, value: Any, least: int) -> None:
     """
     if not is_whole(value) or value < least:
         raise InvalidOptionError(f"{owner}: {name} must be a whole number >= {least}, got {value!r}")
+
+
+def require_positive(owner: str, name: str, value: Any) -> None:
+    """Refuse an option of ``owner`` that is no finite number > 0.
+
+    Raises
+    ------
+    InvalidOptionError
+        Naming option and value.
+    """
+    if not is_number(value) or not 0 < value < math.inf:
+        raise InvalidOptionError(f"{owner}: {name} must be a number > 0, got {value!r}")

@@ -10,8 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from permsolve.checks import is_number, is_whole
-from permsolve.errors import InvalidOptionError
+from permsolve.checks import require_positive, require_whole
 from permsolve.permutation import from_groups, to_groups
 from permsolve.problem import Problem
 from permsolve.run import Run
@@ -91,13 +90,10 @@ class Annealing:
 
     def __post_init__(self) -> None:
         for name in ("hot", "cold"):
-            value = getattr(self, name)
-            if not is_number(value) or not 0 < value < math.inf:
-                raise InvalidOptionError(f"annealing: {name} must be a number > 0, got {value!r}")
-        if not is_whole(self.block) or self.block < 64:
-            raise InvalidOptionError(f"annealing: block must be a whole number >= 64, got {self.block!r}")
-        if self.cycles is not None and (not is_whole(self.cycles) or self.cycles < 1):
-            raise InvalidOptionError(f"annealing: cycles must be a whole number >= 1, got {self.cycles!r}")
+            require_positive("annealing", name, getattr(self, name))
+        require_whole("annealing", "block", self.block, 64)
+        if self.cycles is not None:
+            require_whole("annealing", "cycles", self.cycles, 1)
 
     def solve(self, problem: Problem, run: Run, /) -> Outcome:
         """Anneal until the run says stop."""

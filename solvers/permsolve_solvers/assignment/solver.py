@@ -1,13 +1,12 @@
 """The ``assignment`` solver."""
 
 import itertools
-import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
 
-from permsolve.checks import is_number, is_whole
+from permsolve.checks import require_positive, require_whole
 from permsolve.errors import InvalidOptionError
 from permsolve.kernels.device.availability import check_device
 from permsolve.permutation import from_groups, to_groups
@@ -63,11 +62,9 @@ class Assignment:
     def __post_init__(self) -> None:
         check_device("assignment", self.device)
         for name in ("hot", "cold"):
-            value = getattr(self, name)
-            if not is_number(value) or not 0 < value < math.inf:
-                raise InvalidOptionError(f"assignment: {name} must be a number > 0, got {value!r}")
-        if self.cycles is not None and (not is_whole(self.cycles) or self.cycles < 1):
-            raise InvalidOptionError(f"assignment: cycles must be a whole number >= 1, got {self.cycles!r}")
+            require_positive("assignment", name, getattr(self, name))
+        if self.cycles is not None:
+            require_whole("assignment", "cycles", self.cycles, 1)
         if self.cold > self.hot:
             raise InvalidOptionError(f"assignment: cold ({self.cold}) must not exceed hot ({self.hot})")
 

@@ -7,8 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from permsolve.checks import is_number, is_whole
-from permsolve.errors import InvalidOptionError
+from permsolve.checks import require_positive, require_whole
 from permsolve.kernels.device.availability import check_device
 from permsolve.permutation import from_groups, to_groups
 from permsolve.problem import Problem
@@ -89,12 +88,8 @@ class LocalSearch:
     def __post_init__(self) -> None:
         check_device("local-search", self.device)
         for name, least in (("kick", 2), ("block", 64)):
-            value = getattr(self, name)
-            if not is_whole(value) or value < least:
-                raise InvalidOptionError(f"local-search: {name} must be a whole number >= {least}, got {value!r}")
-        number = self.temperature
-        if not is_number(number) or not 0 < number < float("inf"):
-            raise InvalidOptionError(f"local-search: temperature must be a number > 0, got {number!r}")
+            require_whole("local-search", name, getattr(self, name), least)
+        require_positive("local-search", "temperature", self.temperature)
 
     def solve(self, problem: Problem, run: Run, /) -> Outcome:
         """Search until the run says stop."""

@@ -8,8 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from permsolve.checks import is_whole
-from permsolve.errors import InvalidOptionError
+from permsolve.checks import require_whole
 from permsolve.observers import Incumbent
 from permsolve.permutation import to_groups
 from permsolve.problem import Problem
@@ -82,8 +81,7 @@ class Recombine:
     rounds: int = 1
 
     def __post_init__(self) -> None:
-        if not is_whole(self.rounds) or self.rounds < 1:
-            raise InvalidOptionError(f"recombine: rounds must be a whole number >= 1, got {self.rounds!r}")
+        require_whole("recombine", "rounds", self.rounds, 1)
 
     def solve(self, problem: Problem, run: Run, /) -> Outcome:
         """Run, pool, recombine."""
