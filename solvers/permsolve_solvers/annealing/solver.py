@@ -45,8 +45,9 @@ FROZEN = 1e4
 DESCENT_WORK = 1e9
 # A run of so many seconds has use for all the memory for groups that a chain may have (measured).
 MEMORY_SECONDS = 1.0
-# Work on a block, in units of the work of its exchange matrix.
+# Work on a block, in units of the work of its exchange matrix, and most looks at the clock meanwhile.
 RESIDENCE = 20.0
+LOOKS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,19 +187,24 @@ class Annealing:
         def sample(temperature: float, final: bool) -> int:
             x, unit = (problem.working, 1.0) if final or picture is None else (picture.x, picture.unit)
             work = RESIDENCE * float(self.block) ** 2 * problem.rows * x.itemsize / 4
+            looks = max(1, min(LOOKS, int(work / max(SLICE, SLICE_PER_PAIR * float(self.block) ** 2))))
             events = 0
             order = rng.permutation(groups.shape[0])
             for first in range(0, parts, len(rngs)):
                 picks = [order[part::parts] for part in range(first, min(first + len(rngs), parts))]
 
                 def task(picked: NDArray[np.int64], rng: np.random.Generator) -> tuple[Chain, int]:
-                    chain = chain_of(x, picked, rng)
-                    return chain, chain.sample(temperature / unit, work)
+                    chain, made = chain_of(x, picked, rng), 0
+                    for _ in range(looks):
+                        made += chain.sample(temperature / unit, work / looks)
+                        if run.interrupted or run.remaining <= 0.0:
+                            break
+                    return chain, made
 
                 for picked, (chain, made) in zip(picks, pool.map(task, picks, rngs), strict=True):
                     groups[picked] = chain.state.named(chain.state.groups)
                     events += made
-                if run.remaining <= 0.0:
+                if run.interrupted or run.remaining <= 0.0:
                     break
             run.offer(from_groups(groups, problem.columns))
             return events
