@@ -1,6 +1,5 @@
 """What a solve returns."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from permsolve.certificate import Certificate
-from permsolve.errors import FileFormatError, InvalidSolutionError, PermsolveError
+from permsolve.errors import InvalidSolutionError
+from permsolve.io.documents import Document, read_document, understanding, write_document
 from permsolve.io.reading import reading
-from permsolve.io.tensors_out import write_tensors
-from permsolve.io.writing import atomic_write
 from permsolve.masks import nm_mask, reorder
 from permsolve.moments import InputMoments
 from permsolve.pattern import Pattern
@@ -232,9 +230,7 @@ class Result:
         FileFormatError
             When something is missing or has the wrong type.
         """
-        try:
-            if document["format"] != FORMAT or document["format_version"] != FORMAT_VERSION:
-                raise FileFormatError(f"not a permsolve result of format version {FORMAT_VERSION}")
+        with understanding(document, "a permsolve result", FORMAT, FORMAT_VERSION):
             limit = document["time_limit"]
             proof = document["certificate"]
             return cls(
@@ -260,12 +256,6 @@ class Result:
                     str(name): str(text) for name, text in dict(document.get("notes", {})).items()
                 },  # files written before there were any hold none
             )
-        except FileFormatError:
-            raise
-        except KeyError as error:
-            raise FileFormatError(f"not a permsolve result: it has no {error}") from error
-        except (TypeError, ValueError, OverflowError, PermsolveError) as error:
-            raise FileFormatError(f"not a permsolve result: {error}") from error
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the result to ``path``: ``.json`` (all of it as text) or ``.npz`` (arrays, and the rest as JSON).
@@ -277,20 +267,7 @@ class Result:
         FileFormatError
             When the name ends in neither.
         """
-        target = Path(path)
-        document = self.to_dict()
-        if target.suffix == ".json":
-            text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-            atomic_write(target, lambda stream: stream.write(text.encode()))
-        elif target.suffix == ".npz":
-            arrays: dict[str, NDArray[Any]] = {
-                "permutation": np.asarray(document.pop("permutation"), np.int64),
-                "trace": np.asarray(document.pop("trace"), np.float64).reshape(-1, 3),
-                "result": np.frombuffer(json.dumps(document, allow_nan=False).encode(), np.uint8),
-            }
-            write_tensors(target, arrays)
-        else:
-            raise FileFormatError(f"cannot tell the format of {target.name!r}: name it .json or .npz")
+        write_document(Path(path), "result", self.to_dict(), _take_arrays)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Result":
@@ -305,11 +282,16 @@ class Result:
         """
         source = Path(path)
         with reading(source, "a permsolve result"):
-            if source.suffix == ".npz":
-                with source.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                    document = json.loads(archive["result"].tobytes())
-                    document["permutation"] = archive["permutation"]
-                    document["trace"] = archive["trace"].tolist()
-            else:
-                document = json.loads(source.read_bytes())
-            return cls.from_dict(document)
+            return cls.from_dict(read_document(source, "result", _put_arrays))
+
+
+def _take_arrays(document: Document) -> dict[str, NDArray[Any]]:
+    return {
+        "permutation": np.asarray(document.pop("permutation"), np.int64),
+        "trace": np.asarray(document.pop("trace"), np.float64).reshape(-1, 3),
+    }
+
+
+def _put_arrays(document: Document, arrays: Mapping[str, NDArray[Any]]) -> None:
+    document["permutation"] = arrays["permutation"]
+    document["trace"] = arrays["trace"].tolist()

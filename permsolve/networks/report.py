@@ -1,6 +1,5 @@
 """What was permuted, what it gained, and what was left alone."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
@@ -10,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from permsolve.errors import FileFormatError, InvalidSpecError, PermsolveError
+from permsolve.errors import InvalidSpecError
+from permsolve.io.documents import Document, read_document, understanding, write_document
 from permsolve.io.reading import reading
-from permsolve.io.tensors_out import write_tensors
-from permsolve.io.writing import atomic_write
 from permsolve.networks.spec import AxisGroup, Spec
 from permsolve.networks.table import aligned
 from permsolve.pattern import Pattern
@@ -176,9 +174,7 @@ class Report:
         FileFormatError
             When something is missing or has the wrong type.
         """
-        try:
-            if document["format"] != FORMAT or document["format_version"] != FORMAT_VERSION:
-                raise FileFormatError(f"not a report of format version {FORMAT_VERSION}")
+        with understanding(document, "a report", FORMAT, FORMAT_VERSION):
             spec = Spec.from_dict(document["spec"])
             known = {group.name: group for group in spec.groups}
             error = document["max_relative_error"]
@@ -196,12 +192,6 @@ class Report:
                 gathered=dict(document["gathered"]),
                 notes=dict(document["notes"]),
             )
-        except FileFormatError:
-            raise
-        except KeyError as error:
-            raise FileFormatError(f"not a report: it has no {error}") from error
-        except (TypeError, ValueError, AttributeError, PermsolveError) as error:
-            raise FileFormatError(f"not a report: {error}") from error
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the report: ``.json`` (all as text) or ``.npz`` (permutations as arrays, the rest as JSON).
@@ -213,19 +203,7 @@ class Report:
         FileFormatError
             When the name ends in neither.
         """
-        target = Path(path)
-        document = self.to_dict()
-        if target.suffix == ".json":
-            text = json.dumps(document, indent=1) + "\n"
-            atomic_write(target, lambda stream: stream.write(text.encode()))
-        elif target.suffix == ".npz":
-            arrays: dict[str, NDArray[Any]] = {}
-            for number, group in enumerate(document["groups"]):
-                arrays[f"permutation{number}"] = np.asarray(group.pop("permutation"), np.int64)
-            arrays["report"] = np.frombuffer(json.dumps(document).encode(), np.uint8)
-            write_tensors(target, arrays)
-        else:
-            raise FileFormatError(f"cannot tell the format of {target.name!r}: name it .json or .npz")
+        write_document(Path(path), "report", self.to_dict(), _take_arrays)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Report":
@@ -240,14 +218,7 @@ class Report:
         """
         source = Path(path)
         with reading(source, "a report of a permuted network"):
-            if source.suffix == ".npz":
-                with source.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                    document = json.loads(archive["report"].tobytes())
-                    for number, group in enumerate(document["groups"]):
-                        group["permutation"] = archive[f"permutation{number}"]
-            else:
-                document = json.loads(source.read_bytes())
-            return cls.from_dict(document)
+            return cls.from_dict(read_document(source, "report", _put_arrays))
 
 
 def _group(document: Mapping[str, Any], known: Mapping[str, AxisGroup]) -> GroupReport:
@@ -261,3 +232,15 @@ def _group(document: Mapping[str, Any], known: Mapping[str, AxisGroup]) -> Group
         float(document["value_after"]),
         None if document["result"] is None else Result.from_dict(document["result"]),
     )
+
+
+def _take_arrays(document: Document) -> dict[str, NDArray[Any]]:
+    return {
+        f"permutation{number}": np.asarray(group.pop("permutation"), np.int64)
+        for number, group in enumerate(document["groups"])
+    }
+
+
+def _put_arrays(document: Document, arrays: Mapping[str, NDArray[Any]]) -> None:
+    for number, group in enumerate(document["groups"]):
+        group["permutation"] = arrays[f"permutation{number}"]
