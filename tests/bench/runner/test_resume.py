@@ -22,7 +22,7 @@ TIMED = ("median time", "runtime", "last improvement")
 
 def _start(out: Path, executor: str = "thread") -> "subprocess.Popen[bytes]":
     solvers = [argument for name in SOLVERS for argument in ("--solver", name)]
-    only = ("--only", "uniform-32x16@[0-2]", "--workers", "1", "--jobs", "1")
+    only = ("--only", "uniform-32x16@[0-2]", "--workers", "1", "--jobs", "1", "--time-limit", "60")
     paths = os.pathsep.join(path for path in sys.path if path)
     return subprocess.Popen(
         [sys.executable, "-m", "bench", "run", "paper", *only, *solvers, "-o", str(out), "--executor", executor],
