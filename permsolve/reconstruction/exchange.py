@@ -27,8 +27,8 @@ def exchange(
     is made changes the tableau by two pivots, of which only the entries that are looked at are kept up to date: the
     others follow from the columns of the pivots when they are needed, at ``d`` multiplications for each pivot so far.
 
-    Measured on 2 cores with random layers, 2:4: 20, 42 and 103 ms a row of 256, 576 and 1024 inputs (27, 63 and 110
-    exchanges), where :func:`refit` takes 0.3, 2.7 and 7.2 ms.
+    Measured on 2 cores with random layers, 2:4: 2.0, 7.6 and 36 ms a row of 256, 576 and 1024 inputs (28, 62 and 116
+    exchanges), where :func:`refit` takes 0.2, 1.1 and 3.5 ms.
 
     Parameters
     ----------
