@@ -45,9 +45,10 @@ FROZEN = 1e4
 DESCENT_WORK = 1e9
 # A run of so many seconds has use for all the memory for groups that a chain may have (measured).
 MEMORY_SECONDS = 1.0
-# Work on a block, in units of the work of its exchange matrix, and most looks at the clock meanwhile.
+# Work on a block, in units of the work of its exchange matrix, and work between two looks at the clock meanwhile (half
+# a second of one core).
 RESIDENCE = 20.0
-LOOKS = 10
+LOOK = 1e10
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ class Annealing:
         def sample(temperature: float, final: bool) -> int:
             x, unit = (problem.working, 1.0) if final or picture is None else (picture.x, picture.unit)
             work = RESIDENCE * float(self.block) ** 2 * problem.rows * x.itemsize / 4
-            looks = max(1, min(LOOKS, int(work / max(SLICE, SLICE_PER_PAIR * float(self.block) ** 2))))
+            looks = math.ceil(work / LOOK)
             events = 0
             order = rng.permutation(groups.shape[0])
             for first in range(0, parts, len(rngs)):
