@@ -1,7 +1,35 @@
-"""Exchanges of kept and dropped inputs in the tableau of a regression."""
+"""Parts of matrices of moments, and exchanges of kept and dropped inputs in the tableau of a regression."""
 
 import numpy as np
 from numba import njit
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "nsz"})
+def fit_rows(matrix, mask, target, fitted):
+    """Solve ``matrix[s][:, s] x = target[r, s]`` for what each row keeps; ValueError where that is not definite."""
+    for r in range(mask.shape[0]):
+        support = np.flatnonzero(mask[r])
+        count = support.shape[0]
+        if count == 0:
+            continue
+        square = np.empty((count, count))
+        for i in range(count):
+            source = matrix[support[i]]
+            for j in range(count):
+                square[i, j] = source[support[j]]
+        factor = np.linalg.cholesky(square)  # lower, column by column
+        x = target[r][support]
+        for j in range(count):
+            x[j] /= factor[j, j]
+            for i in range(j + 1, count):
+                x[i] -= factor[i, j] * x[j]
+        for j in range(count - 1, -1, -1):
+            total = x[j]
+            for i in range(j + 1, count):
+                total -= factor[i, j] * x[i]
+            x[j] = total / factor[j, j]
+        for i in range(count):
+            fitted[r, support[i]] = x[i]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -28,7 +28,7 @@ def exchange(
     others follow from the columns of the pivots when they are needed, at ``d`` multiplications for each pivot so far.
 
     Measured on 2 cores with random layers, 2:4: 2.0, 7.6 and 36 ms a row of 256, 576 and 1024 inputs (28, 62 and 116
-    exchanges), where :func:`refit` takes 0.2, 1.1 and 3.5 ms.
+    exchanges), where :func:`refit` takes 0.1, 0.6 and 2.7 ms.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from permsolve.reconstruction.sweep import sweep
 # Multiplications of all decompositions of one layer: some minutes of two cores.
 EXACT_WORK = 4e12
 # Times as long as a fit that exchanges take, measured on rows of 576 and 1024 inputs with two of four kept.
-EXCHANGE_WORK = 10.0
+EXCHANGE_WORK = 13.0
 
 
 def fit_masked(

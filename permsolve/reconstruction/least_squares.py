@@ -2,9 +2,9 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack
 
 from permsolve.errors import InvalidProblemError
+from permsolve.reconstruction._kernels import fit_rows
 from permsolve.reconstruction.rows import each_part
 
 
@@ -35,17 +35,12 @@ def refit(weight: NDArray[np.floating], mask: NDArray[np.bool_], moment: NDArray
     fitted = np.zeros(weight.shape)
 
     def fit(part: slice) -> None:
-        for kept, wanted, row in zip(mask[part], target[part], fitted[part], strict=True):
-            support = np.flatnonzero(kept)
-            if support.size:
-                # Symmetric, so its transpose is it in the order of LAPACK, and nothing is copied.
-                square = matrix[support].take(support, axis=1).T
-                _, solution, info = lapack.dposv(square, wanted[support], lower=1, overwrite_a=1)
-                if info:
-                    raise InvalidProblemError(
-                        "second moments of the inputs are not positive definite: give more damping or more samples"
-                    )
-                row[support] = solution
+        try:
+            fit_rows(matrix, mask[part], target[part], fitted[part])
+        except ValueError as error:
+            raise InvalidProblemError(
+                "second moments of the inputs are not positive definite: give more damping or more samples"
+            ) from error
 
     each_part(fit, len(mask))
     return fitted
