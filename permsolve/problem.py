@@ -1,6 +1,7 @@
 """The permutation problem: a saliency matrix and a pattern."""
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from permsolve.cores import mapped
 from permsolve.errors import InvalidProblemError
+from permsolve.kernels.layout import columns_first
 from permsolve.kernels.scoring import group_values
 from permsolve.moments import InputMoments
 from permsolve.pattern import Pattern
@@ -44,6 +47,10 @@ class Problem:
         Read-only, Fortran order (each column contiguous).
     pattern : Pattern
         The pattern.
+    total : float
+        Sum of the whole saliency.
+    row_bound : float
+        Saliency kept when each row keeps its largest entries wherever they stand: an upper bound.
 
     Raises
     ------
@@ -51,6 +58,10 @@ class Problem:
         When the saliency is empty, not a matrix of real numbers, or holds a negative, NaN or infinite entry.
     InvalidPatternError
         When the pattern is impossible.
+
+    Notes
+    -----
+    Matrices of 2**26 entries and more are laid out and scored by all cores.
 
     Examples
     --------
@@ -61,6 +72,8 @@ class Problem:
 
     saliency: NDArray[Any]
     pattern: Pattern
+    total: float = field()
+    row_bound: float = field()
     _padded: NDArray[Any] = field()
 
     def __init__(self, saliency: ArrayLike, pattern: Pattern | str = "2:4") -> None:
@@ -72,24 +85,42 @@ class Problem:
     def _stack(self, blocks: Iterable[NDArray[Any]], shape: tuple[int, ...], pattern: Pattern) -> None:
         """Store scores block by block, columns first, with room for padding columns."""
         rows, columns = shape
+        kept = pattern.kept_per_row(columns)
         padded: NDArray[Any] | None = None
-        start = 0
-        for block in blocks:
-            scored = _checked(block, columns, start)
-            if padded is None:
-                width = pattern.group_count(columns) * pattern.m
-                padded = np.zeros((width, rows), scored.dtype)
-            padded[:columns, start : start + len(scored)] = scored.T
-            start += len(scored)
-        if padded is None or start != rows:
-            raise InvalidProblemError(f"the blocks have {start} rows in all, {rows} were announced")
+
+        def placed() -> Iterator[tuple[NDArray[Any], int]]:
+            """Blocks in the type of the first one, and where they begin; there is room for them now."""
+            nonlocal padded
+            start = 0
+            for block in blocks:
+                scored = _as_block(block, columns)
+                if padded is None:
+                    padded = np.zeros((pattern.group_count(columns) * pattern.m, rows), scored.dtype)
+                if start + len(scored) <= rows:
+                    yield np.ascontiguousarray(scored, padded.dtype), start
+                start += len(scored)
+            if start != rows:
+                raise InvalidProblemError(f"the blocks have {start} rows in all, {rows} were announced")
+
+        def store(place: tuple[NDArray[Any], int]) -> float:
+            block, start = place
+            if not columns_first(block, start, padded):
+                raise InvalidProblemError(_fault(block, start))
+            return _largest_of_rows(block, kept)
+
+        row_bound = sum(mapped(store, placed(), rows * columns))
+        if padded is None:
+            raise InvalidProblemError(f"the blocks have 0 rows in all, {rows} were announced")
         padded.flags.writeable = False
-        if not np.isfinite(_total(padded)):
+        total = _total(padded)
+        if not np.isfinite(total):
             raise InvalidProblemError(
                 f"the saliencies add up to more than float64 can hold (largest {padded.max():.3g}): scale the weights"
             )
         object.__setattr__(self, "saliency", padded[:columns].T)
         object.__setattr__(self, "pattern", pattern)
+        object.__setattr__(self, "total", total)
+        object.__setattr__(self, "row_bound", row_bound)
         object.__setattr__(self, "_padded", padded)
 
     @classmethod
@@ -212,7 +243,12 @@ class Problem:
         """What each row of a group matrix keeps (see :mod:`permsolve.permutation`), float64."""
         matrix = np.ascontiguousarray(groups, dtype=np.int64)
         out = np.empty(matrix.shape[0], np.float64)
-        group_values(self._padded, matrix, self.pattern.n, out)
+
+        def score(part: slice) -> None:
+            group_values(self._padded, matrix[part], self.pattern.n, out[part])
+
+        entries = matrix.size * self.rows
+        deque(mapped(score, _slices(len(matrix), entries), entries), maxlen=0)
         return out
 
     def value(self, permutation: ArrayLike) -> float:
@@ -232,28 +268,9 @@ class Problem:
         return float(self.group_values(to_groups(checked, self.pattern)).sum())
 
     @cached_property
-    def total(self) -> float:
-        """Sum of the whole saliency."""
-        return _total(self._padded)
-
-    @cached_property
     def baseline(self) -> float:
         """Saliency kept in the given order."""
         return self.value(np.arange(self.columns))
-
-    @cached_property
-    def row_bound(self) -> float:
-        """Saliency kept when each row keeps its largest entries wherever they stand: an upper bound."""
-        kept = self.pattern.kept_per_row(self.columns)
-        step = max(1, BLOCK_ELEMENTS // self.columns)
-        total = 0.0
-        for start in range(0, self.rows, step):
-            block = np.array(self.saliency[start : start + step], order="C")  # a copy, to be re-ordered
-            if kept < self.columns:
-                block.partition(self.columns - kept, axis=1)
-                block = block[:, self.columns - kept :]
-            total += float(block.sum(dtype=np.float64))
-        return total
 
     def efficacy(self, value: float) -> float:
         """Share in percent of the way from the given order to the row bound (Pool & Yu 2021).
@@ -264,23 +281,46 @@ class Problem:
         return 100.0 * (value - self.baseline) / room if room > 0.0 else 100.0
 
 
+def _slices(count: int, entries: int) -> list[slice]:
+    """Of things that hold so many entries in all, slices of some 4 M entries."""
+    step = max(1, count * BLOCK_ELEMENTS // max(1, entries))
+    return [slice(start, start + step) for start in range(0, count, step)]
+
+
 def _total(padded: NDArray[Any]) -> float:
+    """Sum of all entries, that of each column first; infinite when it is too large."""
+
+    def sums(part: slice) -> NDArray[np.float64]:
+        with np.errstate(over="ignore"):
+            found: NDArray[np.float64] = padded[part].sum(axis=1, dtype=np.float64)
+        return found
+
+    columns = np.concatenate(list(mapped(sums, _slices(len(padded), padded.size), padded.size)))
     with np.errstate(over="ignore"):
-        return float(padded.sum(axis=1, dtype=np.float64).sum())
+        return float(columns.sum())
 
 
-def _checked(block: NDArray[Any], columns: int, first_row: int) -> NDArray[Any]:
-    """Scores of one block in a float type, refused when one of them is negative, NaN or infinite."""
+def _largest_of_rows(block: NDArray[Any], kept: int) -> float:
+    """Sum of the ``kept`` largest entries of each row; infinite when it is too large."""
+    columns = block.shape[1]
+    if kept < columns:
+        block = np.partition(block, columns - kept, axis=1)[:, columns - kept :]
+    with np.errstate(over="ignore"):
+        return float(block.sum(dtype=np.float64))
+
+
+def _as_block(block: NDArray[Any], columns: int) -> NDArray[Any]:
+    """Scores of one block in a float type."""
     scores = np.asarray(block)
     if scores.ndim != 2 or scores.shape[1] != columns:
         raise InvalidProblemError(f"a block of saliencies has shape (rows, {columns}), got {scores.shape}")
-    scores = scores.astype(working_dtype(scores.dtype), copy=False)
-    # One pass finds all three faults: NaN fails every comparison.
-    good = (scores >= 0.0) & (scores < np.inf)
-    if not good.all():
-        row, column = np.argwhere(~good)[0]
-        raise InvalidProblemError(
-            f"saliency must be finite and >= 0: entry ({first_row + row}, {column}) is {scores[row, column]}; "
-            "clean the weights (numpy.nan_to_num) or choose another saliency"
-        )
-    return scores
+    return scores.astype(working_dtype(scores.dtype), copy=False)
+
+
+def _fault(block: NDArray[Any], first_row: int) -> str:
+    """What is wrong with a block that holds a negative, NaN or infinite entry."""
+    row, column = np.argwhere(~((block >= 0.0) & (block < np.inf)))[0]
+    return (
+        f"saliency must be finite and >= 0: entry ({first_row + row}, {column}) is {block[row, column]}; "
+        "clean the weights (numpy.nan_to_num) or choose another saliency"
+    )

@@ -98,6 +98,24 @@ def test_the_entry_is_named_beyond_the_first_block(monkeypatch: pytest.MonkeyPat
         Problem.from_weight(weight)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch, dtype: Any) -> None:
+    """Large problems are laid out and scored in parts, by all cores."""
+    saliency = np.random.default_rng(0).random((50, 23)).astype(dtype)
+    monkeypatch.setattr("permsolve.weights.BLOCK_ELEMENTS", 70)
+    monkeypatch.setattr("permsolve.problem.BLOCK_ELEMENTS", 70)
+    monkeypatch.setattr("permsolve.cores.available_cores", lambda: 3)
+    plain = Problem(saliency, "2:4")
+    monkeypatch.setattr("permsolve.cores.LARGE", 0)
+    shared = Problem(saliency, "2:4")
+    np.testing.assert_array_equal(shared.padded, plain.padded)
+    assert (shared.total, shared.row_bound, shared.baseline) == (plain.total, plain.row_bound, plain.baseline)
+    assert shared.row_bound == pytest.approx(np.sort(saliency, axis=1)[:, 11:].sum())
+    saliency[40, 3] = np.nan
+    with pytest.raises(InvalidProblemError, match=r"entry \(40, 3\) is nan"):
+        Problem(saliency, "2:4")
+
+
 def test_a_negative_saliency_is_refused() -> None:
     """A weight may be negative, what it is worth may not; negative zero is zero."""
     with pytest.raises(InvalidProblemError, match=r"entry \(0, 1\) is -1.0"):
