@@ -1,11 +1,12 @@
 """The GPU as this package needs it: what it can do, packing a weight, timing a call."""
 
 import statistics
+import time
 from collections.abc import Callable
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, sparse
 
 from permsolve.networks.sparse.layouts import tensor_class
 
@@ -15,6 +16,12 @@ WARM_UP = 5
 # Calls that are timed one by one, until there are so many, or this many milliseconds are spent.
 CALLS = 50
 BUDGET_MS = 300.0
+# The same for choosing among algorithms: their number where torch does not know it, and so many refusals in a row that
+# there are no more.
+TUNING_CALLS = 5
+TUNING_BUDGET_MS = 20.0
+ALGORITHMS = 64
+REFUSALS = 3
 # Bytes written between two calls, more than any second-level cache: a layer of a network finds its weight cold.
 FLUSH = 1 << 28
 
@@ -34,6 +41,13 @@ class Hardware(Protocol):
         """A 2:4 matrix, whose shape fits, as a tensor that linear layers multiply with."""
         ...
 
+    def tuned(self, packed: Tensor, shape: tuple[int, ...], call: Callable[[Tensor], Callable[[], object]]) -> Tensor:
+        """What :meth:`pack` made under the algorithm of its backend that is the fastest, for an input of a shape.
+
+        ``call`` makes of a packed weight the call that is timed.
+        """
+        ...
+
     def unpack(self, weight: Tensor) -> Tensor:
         """The dense matrix behind what :meth:`pack` made."""
         ...
@@ -45,6 +59,9 @@ class Hardware(Protocol):
 
 class Cuda:
     """The GPU that torch sees."""
+
+    def __init__(self) -> None:
+        self._algorithms: dict[tuple[object, ...], int] = {}
 
     def obstacle(self, device: torch.device) -> str | None:
         """Why no tensor on this device can be 2:4 sparse; None when it can."""
@@ -73,22 +90,62 @@ class Cuda:
         packed: Tensor = tensor_class(backend).from_dense(weight.contiguous())  # type: ignore[attr-defined]
         return packed
 
+    def tuned(self, packed: Tensor, shape: tuple[int, ...], call: Callable[[Tensor], Callable[[], object]]) -> Tensor:
+        """Of cuSPARSELt's algorithms each is timed, once for all weights and inputs of a shape; CUTLASS has one."""
+        if not isinstance(packed, sparse.SparseSemiStructuredTensorCUSPARSELT):
+            return packed
+        key = (packed.shape, packed.dtype, shape)
+        if key not in self._algorithms:
+            self._algorithms[key] = self._fastest(packed, call)
+        return _under(packed, self._algorithms[key])
+
+    def _fastest(
+        self,
+        packed: sparse.SparseSemiStructuredTensorCUSPARSELT,
+        call: Callable[[Tensor], Callable[[], object]],
+    ) -> int:
+        best, least, refused = 0, float("inf"), 0
+        for algorithm in range(torch.backends.cusparselt.get_max_alg_id() or ALGORITHMS):
+            try:
+                taken = self.milliseconds(call(_under(packed, algorithm)), TUNING_CALLS, TUNING_BUDGET_MS)
+            except RuntimeError:  # what torch raises for an algorithm that there is not, or not for this shape
+                refused += 1
+                if refused == REFUSALS:
+                    break
+                continue
+            refused = 0
+            if taken < least:
+                best, least = algorithm, taken
+        return best
+
     def unpack(self, weight: Tensor) -> Tensor:
         """The dense matrix."""
         return weight.to_dense()
 
-    def milliseconds(self, call: Callable[[], object]) -> float:
-        """Median time of a call on the device, with a cold second-level cache."""
+    def milliseconds(self, call: Callable[[], object], calls: int = CALLS, budget: float = BUDGET_MS) -> float:
+        """Median time of a call, with a cold second-level cache, on the GPU or, if that is longer, of its launch.
+
+        A small layer whose kernel takes less time than the host to launch it makes no model faster.
+        """
         flush = torch.empty(FLUSH, dtype=torch.int8, device="cuda")
         for _ in range(WARM_UP):
             call()
         times: list[float] = []
-        while len(times) < CALLS and sum(times) < BUDGET_MS:
+        while len(times) < calls and sum(times) < budget:
             start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
             flush.zero_()
             start.record()
+            begun = time.perf_counter()
             call()
+            launched = time.perf_counter() - begun
             end.record()
             end.synchronize()
-            times.append(start.elapsed_time(end))
+            times.append(max(start.elapsed_time(end), 1e3 * launched))
         return statistics.median(times)
+
+
+def _under(packed: sparse.SparseSemiStructuredTensorCUSPARSELT, algorithm: int) -> Tensor:
+    """The same memory, to be multiplied by another algorithm."""
+    other = packed.detach()
+    other.alg_id_cusparselt = algorithm  # type: ignore[attr-defined]
+    return other

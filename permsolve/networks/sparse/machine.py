@@ -33,6 +33,8 @@ class Measurement:
         Type of both.
     backend : str
         Backend of the sparse product.
+    algorithm : int or None
+        Number of cuSPARSELt's fastest algorithm; None with another backend, or where it refused.
     dense_ms, sparse_ms : float or None
         Milliseconds per call; None where the backend refused.
     refusal : str
@@ -45,6 +47,7 @@ class Measurement:
     backend: str
     dense_ms: float | None
     sparse_ms: float | None
+    algorithm: int | None = None
     refusal: str = ""
 
     @property
@@ -97,7 +100,8 @@ class GpuReport:
             for one in self.measurements:
                 shape = f"{one.shape[0]} x {one.shape[1]}"
                 times = ["" if time is None else f"{time:.3f}" for time in (one.dense_ms, one.sparse_ms, one.speedup)]
-                rows.append([shape, str(one.tokens), one.dtype, one.backend, *times, one.refusal])
+                backend = one.backend + ("" if one.algorithm is None else f" #{one.algorithm}")
+                rows.append([shape, str(one.tokens), one.dtype, backend, *times, one.refusal])
             found += ["", *aligned(rows)]
         return found
 
@@ -189,7 +193,8 @@ def _measured(
             trial = try_layer(layer, layout.backend, layout.padded(shape), entry, hardware, dense_ms)
         except (RuntimeError, NotImplementedError) as error:  # torch refuses devices and shapes that way
             first, *_ = str(error).splitlines() or [type(error).__name__]
-            found.append(Measurement(shape, tokens, kind, layout.backend, None, None, first))
+            found.append(Measurement(shape, tokens, kind, layout.backend, None, None, refusal=first))
         else:
-            found.append(Measurement(shape, tokens, kind, layout.backend, trial.dense_ms, trial.sparse_ms))
+            times = trial.dense_ms, trial.sparse_ms, trial.algorithm
+            found.append(Measurement(shape, tokens, kind, layout.backend, *times))
     return found

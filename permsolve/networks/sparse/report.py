@@ -36,6 +36,8 @@ class LayerReport:
         Shape of the input that it was timed with.
     backend : str or None
         The backend that is in use, or that was nearest to be used.
+    algorithm : int or None
+        Number of cuSPARSELt's algorithm, the fastest of all where they were timed; None with another backend.
     padded : tuple of int or None
         Shape of the packed matrix, where that is not the weight's own.
     dense_ms, sparse_ms : float or None
@@ -52,6 +54,7 @@ class LayerReport:
     reason: str
     input_shape: tuple[int, ...] | None = None
     backend: str | None = None
+    algorithm: int | None = None
     padded: tuple[int, int] | None = None
     dense_ms: float | None = None
     sparse_ms: float | None = None

@@ -71,11 +71,13 @@ def sparsify_(
         shape that it gets there (a layer that the call does not reach stays dense), and the outputs of the model are
         compared before and after. Without it layers are timed with ``rows`` rows of input.
     backend : {"auto", "cusparselt", "cutlass"}, default "auto"
-        Which of torch's backends to use; "auto" takes the fastest for each layer.
+        Which of torch's backends to use; "auto" takes the fastest for each layer. Of cuSPARSELt's algorithms the
+        fastest is taken in any case.
     min_speedup : float, default 1.0
         A layer becomes sparse when it is more than so many times as fast.
     benchmark : bool, default True
-        Time the layers. Without it each eligible layer becomes sparse, by the first backend that takes it.
+        Time the layers, as the GPU or the host that launches them takes, whichever is longer. Without it each eligible
+        layer becomes sparse, by the first backend that takes it and its default algorithm.
     padding : bool, default True
         Try to fill up weights with zeros whose shape does not fit; measured like all others, and never done
         without a measurement.
@@ -295,6 +297,7 @@ def _report(
         reason=reason,
         input_shape=shape if trial is not None else None,
         backend=trial.backend if trial is not None else None,
+        algorithm=trial.algorithm if trial is not None else None,
         padded=trial.padded if trial is not None and trial.padded != plain else None,
         dense_ms=trial.dense_ms if trial is not None else None,
         sparse_ms=trial.sparse_ms if trial is not None else None,

@@ -1,5 +1,6 @@
 """One layer, dense and sparse: how long each takes, and how far apart they are."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +40,11 @@ class Trial:
     sparse_ms: float | None = None
 
     @property
+    def algorithm(self) -> int | None:
+        """Number of cuSPARSELt's algorithm, the default being 0; None for CUTLASS, which has one."""
+        return getattr(self.packed, "alg_id_cusparselt", None) if self.backend == "cusparselt" else None
+
+    @property
     def speedup(self) -> float | None:
         """Dense by sparse time."""
         if self.dense_ms is None or self.sparse_ms is None:
@@ -66,7 +72,7 @@ def try_layer(
     hardware: Hardware,
     dense_ms: float | None,
 ) -> Trial:
-    """Pack the weight of a layer, and compare it with the dense one on random input.
+    """Pack the weight of a layer, choose the algorithm, and compare it with the dense one on random input.
 
     Parameters
     ----------
@@ -81,16 +87,23 @@ def try_layer(
     hardware : Hardware
         Packs and times.
     dense_ms : float or None
-        What the dense layer takes (:func:`dense_milliseconds`); None: nothing is timed.
+        What the dense layer takes (:func:`dense_milliseconds`); None: nothing is timed, the algorithm is the default.
 
     Raises
     ------
     RuntimeError
         What torch raises when the backend refuses device, dtype or shape.
     """
-    packed = hardware.pack(padded_matrix(layer, padded), backend)
-    sparse = sparse_copy(layer, packed)
     x = sample(shape, layer.get_parameter("weight"))
+
+    def call(weight: Tensor) -> Callable[[], object]:
+        form = sparse_copy(layer, weight)
+        return lambda: form.forward(x)
+
+    packed = hardware.pack(padded_matrix(layer, padded), backend)
+    if dense_ms is not None:
+        packed = hardware.tuned(packed, shape, call)
+    sparse = sparse_copy(layer, packed)
     error = difference([layer.forward(x)], [sparse.forward(x)])
     sparse_ms = None if dense_ms is None else hardware.milliseconds(lambda: sparse.forward(x))
     return Trial(backend, padded, packed, error, dense_ms, sparse_ms)

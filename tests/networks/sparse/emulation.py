@@ -21,6 +21,8 @@ class Emulation:
         Backend whose packed tensors are wrong in one entry.
     refuses : str
         Backend that raises what torch raises.
+    algorithm : int
+        The fastest algorithm of cusparselt.
     packed : list of (str, tuple of int)
         What was packed: backend and shape.
     """
@@ -28,6 +30,7 @@ class Emulation:
     times: dict[str, float] = field(default_factory=lambda: {"dense": 2.0, "cusparselt": 1.0, "cutlass": 1.5})
     damage: str = ""
     refuses: str = ""
+    algorithm: int = 0
     packed: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     _timed: str = "dense"
 
@@ -49,6 +52,12 @@ class Emulation:
         if backend == self.damage:
             copy[0, 0] += 1.0
         return copy
+
+    def tuned(self, packed: Tensor, shape: tuple[int, ...], call: Callable[[Tensor], Callable[[], object]]) -> Tensor:
+        """Numbered, and called once."""
+        call(packed)()
+        packed.alg_id_cusparselt = self.algorithm  # type: ignore[attr-defined]
+        return packed
 
     def unpack(self, weight: Tensor) -> Tensor:
         """The copy."""

@@ -50,13 +50,13 @@ def test_faster_layers_become_sparse() -> None:
     """By the faster backend; all times and the error are in the report, and outputs stay."""
     model = mlp()
     expected = model(X)
-    hardware = Emulation()
+    hardware = Emulation(algorithm=7)
     report = sparsify_(model, (X,), hardware=hardware)
     assert report.sparse == ("0.weight", "2.weight")
     first = report.layers[0]
     assert first == LayerReport(
         name="0.weight", shape=(128, 64), dtype="bfloat16", sparse=True, eligible=True, reason="sparse: cusparselt",
-        input_shape=(8, 64), backend="cusparselt", dense_ms=2.0, sparse_ms=1.0, max_error=0.0,
+        input_shape=(8, 64), backend="cusparselt", algorithm=7, dense_ms=2.0, sparse_ms=1.0, max_error=0.0,
     )  # fmt: skip
     assert first.speedup == 2.0
     assert ("cutlass", (128, 64)) in hardware.packed
@@ -97,13 +97,14 @@ def test_without_a_benchmark_the_first_backend_is_taken() -> None:
     report = sparsify_(mlp(), benchmark=False, hardware=hardware)
     assert {layer.backend for layer in report.layers} == {"cusparselt"}
     assert {layer.dense_ms for layer in report.layers} == {None}
+    assert {layer.algorithm for layer in report.layers} == {None}  # the default one, whichever it is
     assert len(report.sparse) == 2
 
 
 def test_a_backend_can_be_asked_for() -> None:
     """And is refused when torch does not know it, or reported when it is not there."""
     report = sparsify_(mlp(), backend="cutlass", hardware=Emulation())
-    assert {layer.backend for layer in report.layers} == {"cutlass"}
+    assert {(layer.backend, layer.algorithm) for layer in report.layers} == {("cutlass", None)}
     report = sparsify_(mlp(), backend="cutlass", hardware=Emulation(times={"dense": 1.0, "cusparselt": 0.5}))
     assert set(reasons(report).values()) == {"not eligible: the backend cutlass is not there"}
     with pytest.raises(InvalidOptionError, match="unknown backend 'cusparse': choose auto, cusparselt or cutlass"):
