@@ -1,4 +1,7 @@
-"""``python -m bench.gpu --out DIR``: every measurement that needs a GPU, as rows and as a table."""
+"""``python -m bench.gpu --out DIR``: every measurement that needs a GPU, as rows and as a table.
+
+``--part host`` measures on any machine what such a search leaves to the processor.
+"""
 
 import json
 import sys
@@ -11,14 +14,17 @@ import typer
 
 from bench.cli.failing import failing
 from bench.gpu.document import markdown
-from bench.gpu.machine import gpu
+from bench.gpu.machine import gpu, processor
 from bench.instances.errors import unknown
 from permsolve.io.writing import atomic_write
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-PARTS = ("exchange", "search", "network", "blocks")
+ON_GPU = ("exchange", "search", "network", "blocks")
+# Needs no GPU, and is measured when asked for.
+HOST = "host"
+PARTS = (*ON_GPU, HOST)
 
 
 def rows_of(part: str) -> Iterator["DataclassInstance"]:
@@ -38,6 +44,11 @@ def rows_of(part: str) -> Iterator["DataclassInstance"]:
         from bench.gpu.network import Shape, measure_network
 
         yield from measure_network(Shape())
+    elif part == HOST:
+        from bench.gpu.stand_in import measure_host
+
+        for columns, rows in ((1024, 1024), (4096, 4096), (11008, 4096), (4096, 34304)):
+            yield measure_host(columns, rows)
     else:
         from bench.gpu.blocks import LlamaBlock, measure_block, vit_mlp
 
@@ -48,24 +59,26 @@ def rows_of(part: str) -> Iterator["DataclassInstance"]:
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder for gpu.jsonl and gpu.md.")],
-    part: Annotated[list[str] | None, typer.Option(help=f"May be repeated: {', '.join(PARTS)}.")] = None,
+    part: Annotated[list[str] | None, typer.Option(help=f"May be repeated: {', '.join(PARTS)}; all but host.")] = None,
 ) -> None:
     """Measure on the GPU of this machine; what is finished is written at once."""
     with failing():
         for name in part or ():
             if name not in PARTS:
                 raise unknown("part", name, PARTS)
-        machine = gpu()
+        parts = part or list(ON_GPU)
+        machine = gpu() if set(parts) & set(ON_GPU) else processor()
         out.mkdir(parents=True, exist_ok=True)
         found: list[DataclassInstance] = []
-        for name in part or PARTS:
+        command = " ".join(["python -m bench.gpu --out DIR", *(f"--part {name}" for name in part or ())])
+        for name in parts:
             for row in rows_of(name):
                 found.append(row)
                 print(row, file=sys.stderr)
                 documents: list[dict[str, Any]] = [{"kind": "machine", **machine}]
                 documents += [{"kind": type(one).__name__, **asdict(one)} for one in found]
                 _write(out / "gpu.jsonl", "".join(json.dumps(one) + "\n" for one in documents))
-                _write(out / "gpu.md", markdown(machine, found, "python -m bench.gpu --out DIR"))
+                _write(out / "gpu.md", markdown(machine, found, command))
     print((out / "gpu.md").read_text(), end="")
 
 

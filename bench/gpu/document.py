@@ -12,6 +12,7 @@ TITLES = {
     "SearchRow": "Time to a local optimum",
     "AxisRow": "All axes of a network",
     "BlockRow": "Modules, dense, masked and sparse",
+    "HostRow": "Time to a local optimum without the GPU's part",
 }
 
 
@@ -28,7 +29,7 @@ def markdown(machine: Mapping[str, str], rows: Sequence["DataclassInstance"], co
         What makes them.
     """
     told = ", ".join(f"{name} {value}" for name, value in machine.items())
-    parts = [f"# On the GPU\n\nMeasured on {told}, by `{command}`.\n"]
+    parts = [f"# Search and layers on a GPU\n\nMeasured on {told}, by `{command}`.\n"]
     for kind, title in TITLES.items():
         chosen = [asdict(row) for row in rows if type(row).__name__ == kind]
         if chosen:

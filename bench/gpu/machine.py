@@ -1,8 +1,8 @@
-"""Which GPU, and with what."""
+"""Which machine, and with what."""
 
 import importlib.metadata
-import platform
 
+from bench.runner.machine import machine, revision
 from permsolve.errors import SolverUnavailableError
 from permsolve.kernels.device.availability import device_name, obstacle
 
@@ -10,7 +10,7 @@ _PACKAGES = ("numba", "numba-cuda", "torch")
 
 
 def gpu() -> dict[str, str]:
-    """Name of the GPU that kernels run on, of the processor beside it, and versions.
+    """Name of the GPU that kernels run on, and what :func:`processor` says.
 
     Raises
     ------
@@ -19,10 +19,15 @@ def gpu() -> dict[str, str]:
     """
     if (reason := obstacle()) is not None:
         raise SolverUnavailableError(f"bench.gpu needs a GPU: {reason}")
-    found = {"gpu": device_name(), "system": f"{platform.system()} {platform.machine()}"}
+    return {"gpu": device_name(), **processor()}
+
+
+def processor() -> dict[str, str]:
+    """The machine apart from its GPU, versions, and the commit of the code."""
+    found = {name: str(value) for name, value in machine().items()}
     for package in _PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             found[package] = "none"
-    return found
+    return found | {"revision": revision()}

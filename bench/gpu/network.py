@@ -2,14 +2,19 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.gpu.search import heavy_tailed
+from bench.gpu.weights import heavy_tailed
 from permsolve import Problem, solve
+from permsolve.cores import available_cores
+
+# Weights that are made before the clock starts, for each axis that is solved at once.
+AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,46 +59,60 @@ class AxisRow:
 
 
 def measure_network(
-    shape: Shape, *, device: str = "cuda", head_seconds: float = 0.05, axis_seconds: float = 4.0, residual: float = 60.0
+    shape: Shape, *, device: str = "cuda", head_seconds: float = 0.2, axis_seconds: float = 2.0, residual: float = 30.0
 ) -> Iterator[AxisRow]:
-    """Solve axis by axis, each with its own time limit.
+    """Solve axis by axis, each with its own time limit; heads, which are small, side by side on the cores.
 
     Parameters
     ----------
     shape : Shape
         Of the network.
     device : str
-        Where MLPs and residual stream are searched; heads are small, and annealed by the processor.
+        Where MLPs and residual stream are searched; heads are annealed by the processor.
     head_seconds, axis_seconds, residual : float
         Seconds for each head, for each MLP, and for the residual stream.
     """
     wide = shape.width // shape.heads
-    outputs = (heavy_tailed(shape.width, wide, seed) for seed in range(shape.layers * shape.heads))
-    yield _measured("values of a head", outputs, "annealing", head_seconds, {})
-    downs = (heavy_tailed(shape.width, shape.inner, seed) for seed in range(shape.layers))
-    yield _measured("inner channels of an MLP", downs, "assignment", axis_seconds, {"device": device})
+    count = shape.layers * shape.heads
+    yield _measured(_Kind("values of a head", count, shape.width, wide, "annealing", head_seconds), available_cores())
+    yield _measured(
+        _Kind("inner channels of an MLP", shape.layers, shape.width, shape.inner, "assignment", axis_seconds, device)
+    )
     rows = shape.layers * (3 * shape.width + 2 * shape.inner)
-    stream = np.empty((rows, shape.width), np.float32)
-    step = -(-rows // shape.layers)
-    for layer in range(shape.layers):
-        part = stream[layer * step : (layer + 1) * step]
-        part[:] = heavy_tailed(part.shape[0], part.shape[1], layer)
-    yield _measured("residual stream", iter([stream]), "assignment", residual, {"device": device})
+    yield _measured(_Kind("residual stream", 1, rows, shape.width, "assignment", residual, device))
 
 
-def _measured(
-    kind: str, weights: Iterator[NDArray[np.float32]], solver: str, limit: float, options: dict[str, Any]
-) -> AxisRow:
-    seconds, before, after, count = 0.0, 0.0, 0.0, 0
-    size = (0, 0)
-    for weight in weights:
-        begun = time.perf_counter()
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Axes of one kind, and how they are solved."""
+
+    name: str
+    count: int
+    rows: int
+    columns: int
+    solver: str
+    limit: float
+    device: str | None = None
+
+
+def _measured(kind: _Kind, at_once: int = 1) -> AxisRow:
+    """Solve the axes of a kind, some at once, with one worker each then."""
+    options: dict[str, Any] = {} if kind.device is None else {"device": kind.device}
+
+    def solved(weight: NDArray[np.float32]) -> tuple[float, float]:
         problem = Problem(weight, "2:4")
-        result = solve(problem, solver, time_limit=limit, **options)
-        seconds += time.perf_counter() - begun
-        total = float(weight.sum(dtype=np.float64))
-        before += result.baseline / total
-        after += result.value / total
-        count += 1
-        size = weight.shape
-    return AxisRow(kind, count, size[1], size[0], seconds, before / count, after / count)
+        result = solve(problem, kind.solver, time_limit=kind.limit, workers=None if at_once == 1 else 1, **options)
+        return result.baseline / problem.total, result.value / problem.total
+
+    solve(Problem(heavy_tailed(64, 256, 0), "2:4"), kind.solver, time_limit=0.1, **options)  # compiles
+    seconds = 0.0
+    shares: list[tuple[float, float]] = []
+    with ThreadPoolExecutor(at_once) as pool:
+        for first in range(0, kind.count, AT_ONCE * at_once):
+            seeds = range(first, min(first + AT_ONCE * at_once, kind.count))
+            weights = [heavy_tailed(kind.rows, kind.columns, seed) for seed in seeds]
+            begun = time.perf_counter()
+            shares += pool.map(solved, weights)
+            seconds += time.perf_counter() - begun
+    before, after = np.mean(shares, axis=0)
+    return AxisRow(kind.name, kind.count, kind.columns, kind.rows, seconds, float(before), float(after))

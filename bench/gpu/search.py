@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.gpu.weights import heavy_tailed
 from permsolve import Problem, solve
 from permsolve.kernels.device.exchange import DeviceExchange
 from permsolve.observers import Incumbent
@@ -37,12 +38,6 @@ class SearchRow:
     efficacy_then: float | None
     efficacy: float
     limit: float
-
-
-def heavy_tailed(rows: int, columns: int, seed: int) -> NDArray[np.float32]:
-    """Absolute entries of a weight: Student's t with four degrees of freedom."""
-    weight = np.random.default_rng(seed).standard_t(4.0, (rows, columns)).astype(np.float32)
-    return np.abs(weight, out=weight)
 
 
 def is_local_optimum(problem: Problem, matrix: DeviceExchange, permutation: NDArray[np.int64]) -> bool:

@@ -4,52 +4,22 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from bench.gpu.stand_in import StandIn
 from permsolve import Problem
 from permsolve.observers import Incumbent
 from permsolve.run import Run
 from permsolve.stopping import MaxIterations
 from permsolve_solvers.local_search import LocalSearch
 from permsolve_solvers.local_search.batched import BatchedSearch
-from permsolve_solvers.moves.state import State
 from tests.oracle import partition_value
 
 
-class OnCpu:
-    """What the device does, with the state that other solvers keep on the CPU."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        self.refreshed: list[int] = []
-
-    def hold(self) -> None:
-        """Nothing is computed yet."""
-        width, n = self.problem.padded.shape[0], self.problem.pattern.n
-        groups = np.arange(width).reshape(-1, self.problem.pattern.m)
-        self.state = State.of(self.problem.working, groups, n, self.problem.columns)
-
-    def refresh(self, groups: NDArray[np.int64], changed: NDArray[np.int64]) -> None:
-        """Only what is asked for: groups that changed unsaid leave a wrong matrix."""
-        self.refreshed.append(len(changed))
-        self.state.groups[changed] = groups[changed]
-        self.state.refresh(changed)
-
-    def best_partners(self, where: NDArray[np.int64], real: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """From the whole matrix."""
-        gains = self.state.e + self.state.e.T
-        gains[where[:, None] == where[None, :]] = 0.0
-        gains[real:] = 0.0
-        gains[:, real:] = 0.0
-        best = gains.max(axis=1)
-        return np.maximum(best, np.float32(0.0)), np.where(best > 0.0, gains.argmax(axis=1), -1)
-
-
-def search(problem: Problem, iterations: int, seed: int = 0) -> tuple[Run, OnCpu, list[Incumbent]]:
+def search(problem: Problem, iterations: int, seed: int = 0) -> tuple[Run, StandIn, list[Incumbent]]:
     """A search from the given order, and all that it offered."""
     found: list[Incumbent] = []
     run = Run(problem, stop=MaxIterations(iterations), observer=found.append)
-    matrix = OnCpu(problem)
+    matrix = StandIn(problem.working, problem.pattern.n)
     BatchedSearch(problem, matrix, np.random.default_rng(seed), LocalSearch().kick, LocalSearch().temperature).search(
         run
     )

@@ -18,7 +18,8 @@ Compiled for compute capability 9.0 (numba-cuda 0.30, ptxas 13.5) the innermost 
 are the additions, and touches no local memory.
 
 Sums in float32 are cut into spans of SPAN rows. Of each the sum for the member's own column, computed in float64, is
-subtracted at once: what is added up over the spans is as small as the entry.
+subtracted at once: what is added up over the spans is as small as the entry. Where tiles are too few for the GPU, as
+those of an assignment move are, the spans are shared among several blocks (grid z), and their parts added up after.
 """
 
 from numba import config, cuda, float32, float64, int64, uint64
@@ -28,6 +29,8 @@ TILE = 128
 DEPTH = 16
 SPAN = 512
 LANES = 128
+# Rows of a group that a block scores.
+STRETCH = 8192
 # Of the search for the best partner of each column: so many members and columns per block.
 STRIP = 8
 WIDTH = 32
@@ -45,13 +48,45 @@ def probe(out):
     out[0] = 1
 
 
+@cuda.jit(device=True, inline="always")
+def _largest_of_others(x, group, own, n, r):
+    """The n-th largest of a group in one row without its member ``own``.
+
+    It has fewer than n greater and at least n equal or greater ones among the others: by comparing all pairs, without
+    local arrays, for any N:M.
+    """
+    found = float32(0.0)
+    for a in range(group.shape[0]):
+        value = x[group[a], r]
+        above = 0
+        level = 0
+        for b in range(group.shape[0]):
+            if b != own:
+                other = x[group[b], r]
+                if other > value:
+                    above += 1
+                elif other == value:
+                    level += 1
+        if a != own and above < n <= above + level:
+            found = value
+    return found
+
+
+@cuda.jit(device=True, inline="always")
+def _second_of_others(x, group, own, r):
+    """The same for 2:4, a median of three, without branches."""
+    row = uint64(r)
+    a = x[uint64(group[uint64(own + 1) % 4]), row]
+    b = x[uint64(group[uint64(own + 2) % 4]), row]
+    c = x[uint64(group[uint64(own + 3) % 4]), row]
+    return max(min(a, b), min(max(a, b), c))
+
+
 @cuda.jit
 def thresholds(x, groups, members, n, out):
     """Write into ``out[k]`` the n-th largest, per row, of a group without its k-th chosen member.
 
-    Grid: x covers the rows, y the rows of ``out``; those beyond the members are set to zero. The value with
-    fewer than n greater and at least n equal or greater ones among the others is found by comparing all pairs: no local
-    arrays, for any N:M.
+    Grid: x covers the rows, y the rows of ``out``; those beyond the members are set to zero.
     """
     r = cuda.grid(1)
     k = cuda.blockIdx.y
@@ -60,25 +95,26 @@ def thresholds(x, groups, members, n, out):
     if k >= members.shape[0]:
         out[k, r] = 0
         return
-    g = members[k, 0]
+    group = groups[members[k, 0]]
     own = members[k, 1]
-    m = groups.shape[1]
-    for a in range(m):
-        if a == own:
-            continue
-        value = x[groups[g, a], r]
-        above = 0
-        level = 0
-        for b in range(m):
-            if b != own:
-                other = x[groups[g, b], r]
-                if other > value:
-                    above += 1
-                elif other == value:
-                    level += 1
-        if above < n <= above + level:
-            out[k, r] = value
-            return
+    out[k, r] = (
+        _second_of_others(x, group, own, r)
+        if n == 2 and group.shape[0] == 4
+        else _largest_of_others(x, group, own, n, r)
+    )
+
+
+@cuda.jit(device=True, inline="always")
+def _sum_of_lanes(partial, lane, total):
+    """Leave in ``partial[0]`` the sum of what all LANES threads of a block have, always in the same order."""
+    partial[lane] = total
+    cuda.syncthreads()
+    reach = LANES // 2
+    while reach > 0:
+        if lane < reach:
+            partial[lane] += partial[lane + reach]
+        cuda.syncthreads()
+        reach //= 2
 
 
 @cuda.jit
@@ -92,16 +128,55 @@ def own_differences(x, groups, members, t, out):
     total = float64(0.0)
     for r in range(s * SPAN + lane, min((s + 1) * SPAN, x.shape[1]), LANES):
         total += float64(abs(t[k, r] - x[column, r]))
-    partial[lane] = total
-    cuda.syncthreads()
-    reach = LANES // 2
-    while reach > 0:
-        if lane < reach:
-            partial[lane] += partial[lane + reach]
-        cuda.syncthreads()
-        reach //= 2
+    _sum_of_lanes(partial, lane, total)
     if lane == 0:
         out[k, s] = float32(partial[0])
+
+
+@cuda.jit(device=True, inline="always")
+def _largest(x, group, n, r):
+    """Sum of the n largest of a group in one row: those with fewer than n ahead, equals in the order of the group."""
+    total = float64(0.0)
+    for a in range(group.shape[0]):
+        value = x[group[a], r]
+        ahead = 0
+        for b in range(group.shape[0]):
+            other = x[group[b], r]
+            if other > value or (other == value and b < a):
+                ahead += 1
+        if ahead < n:
+            total += float64(value)
+    return total
+
+
+@cuda.jit(device=True, inline="always")
+def _two_of_four(x, group, r):
+    """The same for 2:4 without branches, in some 75 instructions where the general way takes 1500."""
+    row = uint64(r)
+    a = x[uint64(group[0]), row]
+    b = x[uint64(group[1]), row]
+    c = x[uint64(group[2]), row]
+    d = x[uint64(group[3]), row]
+    high1 = max(a, b)
+    high2 = max(c, d)
+    second = max(min(high1, high2), max(min(a, b), min(c, d)))
+    return float64(max(high1, high2)) + float64(second)
+
+
+@cuda.jit
+def kept(x, groups, n, out):
+    """Write into ``out[g, s]`` what a group keeps of the s-th stretch of rows, in float64; a block per (g, s)."""
+    partial = cuda.shared.array(LANES, float64)
+    g = cuda.blockIdx.x
+    s = cuda.blockIdx.y
+    lane = cuda.threadIdx.x
+    m = groups.shape[1]
+    total = float64(0.0)
+    for r in range(s * STRETCH + lane, min((s + 1) * STRETCH, x.shape[1]), LANES):
+        total += _two_of_four(x, groups[g], r) if n == 2 and m == 4 else _largest(x, groups[g], n, r)
+    _sum_of_lanes(partial, lane, total)
+    if lane == 0:
+        out[g, s] = partial[0]
 
 
 @cuda.jit(device=True, inline="always")
@@ -140,40 +215,41 @@ def _add(s, t, x):
 
 
 @cuda.jit(device=True, inline="always")
-def _put_one(out, row, j, width, own, span, total):
-    """Add half of (sum - own) to an entry, if there is such a column; for the first span it is set."""
+def _put_one(out, row, j, width, own, opens, total):
+    """Add half of (sum - own) to an entry, if there is such a column; by the span that opens the sum it is set."""
     if j < width:
         part = float32(0.5) * (total - own)
-        out[row, j] = part if span == 0 else out[row, j] + part
+        z = cuda.blockIdx.z
+        out[z, row, j] = part if opens else out[z, row, j] + part
 
 
 @cuda.jit(device=True, inline="always")
-def _put_row(out, targets, own, k, j, width, span, a, b, c, d):
+def _put_row(out, targets, own, k, j, width, span, opens, a, b, c, d):
     """Four entries of a member, SIDE apart, if there is such a member."""
     if k < targets.shape[0]:
         row = targets[k]
         held = own[k, span]
-        _put_one(out, row, j, width, held, span, a)
-        _put_one(out, row, j + SIDE, width, held, span, b)
-        _put_one(out, row, j + 2 * SIDE, width, held, span, c)
-        _put_one(out, row, j + 3 * SIDE, width, held, span, d)
+        _put_one(out, row, j, width, held, opens, a)
+        _put_one(out, row, j + SIDE, width, held, opens, b)
+        _put_one(out, row, j + 2 * SIDE, width, held, opens, c)
+        _put_one(out, row, j + 3 * SIDE, width, held, opens, d)
 
 
 @cuda.jit(device=True, inline="always")
-def _put(out, targets, own, k, j, width, span, s):
+def _put(out, targets, own, k, j, width, span, opens, s):
     """Sixteen entries: four members and four columns, SIDE apart."""
-    _put_row(out, targets, own, k, j, width, span, s[0], s[1], s[2], s[3])
-    _put_row(out, targets, own, k + SIDE, j, width, span, s[4], s[5], s[6], s[7])
-    _put_row(out, targets, own, k + 2 * SIDE, j, width, span, s[8], s[9], s[10], s[11])
-    _put_row(out, targets, own, k + 3 * SIDE, j, width, span, s[12], s[13], s[14], s[15])
+    _put_row(out, targets, own, k, j, width, span, opens, s[0], s[1], s[2], s[3])
+    _put_row(out, targets, own, k + SIDE, j, width, span, opens, s[4], s[5], s[6], s[7])
+    _put_row(out, targets, own, k + 2 * SIDE, j, width, span, opens, s[8], s[9], s[10], s[11])
+    _put_row(out, targets, own, k + 3 * SIDE, j, width, span, opens, s[12], s[13], s[14], s[15])
 
 
 @cuda.jit(**_TWO_BLOCKS)
-def exchange_rows(x, t, own, columns, targets, width, out):
-    """Write ``out[targets[k], j] = sum(|t[k] - x[columns[j]]| - |t[k] - x[own column]|) / 2``.
+def exchange_rows(x, t, own, columns, targets, width, each, out):
+    """Write ``out[z, targets[k], j] = sum(|t[k] - x[columns[j]]| - |t[k] - x[own column]|) / 2``, summed over part z.
 
-    Grid: x covers the columns, y the members, TILE a block. Rows, members and columns are filled up to whole slabs and
-    tiles, so that loads need no conditions.
+    Grid: x covers the columns, y the members, TILE a block; z are the parts, ``each`` spans of rows each. Rows, members
+    and columns are filled up to whole slabs and tiles, so that loads need no conditions.
 
     Parameters
     ----------
@@ -189,7 +265,9 @@ def exchange_rows(x, t, own, columns, targets, width, out):
         Row of ``out`` for each member.
     width : int
         Number of columns.
-    out : float32 (any, width)
+    each : int
+        Spans of a part.
+    out : float32 (parts, any, width)
         Receives the entries.
     """
     ts = cuda.shared.array(_SLAB, float32)
@@ -201,7 +279,8 @@ def exchange_rows(x, t, own, columns, targets, width, out):
     first_column = cuda.blockIdx.x * TILE
     zero = float32(0.0)
     zeros = (zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero, zero)
-    for span in range((rows + SPAN - 1) // SPAN):
+    opening = cuda.blockIdx.z * each
+    for span in range(opening, min(opening + each, (rows + SPAN - 1) // SPAN)):
         s00 = zeros
         s01 = zeros
         s10 = zeros
@@ -224,10 +303,23 @@ def exchange_rows(x, t, own, columns, targets, width, out):
             cuda.syncthreads()
         k = first_member
         j = first_column + tx
-        _put(out, targets, own, k, j, width, span, s00)
-        _put(out, targets, own, k, j + 4 * SIDE, width, span, s01)
-        _put(out, targets, own, k + 4 * SIDE, j, width, span, s10)
-        _put(out, targets, own, k + 4 * SIDE, j + 4 * SIDE, width, span, s11)
+        opens = span == opening
+        _put(out, targets, own, k, j, width, span, opens, s00)
+        _put(out, targets, own, k, j + 4 * SIDE, width, span, opens, s01)
+        _put(out, targets, own, k + 4 * SIDE, j, width, span, opens, s10)
+        _put(out, targets, own, k + 4 * SIDE, j + 4 * SIDE, width, span, opens, s11)
+
+
+@cuda.jit
+def add_parts(parts, targets, out):
+    """Write into ``out[targets[k], j]`` the sum of ``parts[:, k, j]``; grid: x covers j, y is k."""
+    j = cuda.grid(1)
+    k = cuda.blockIdx.y
+    if j < parts.shape[2]:
+        total = float32(0.0)
+        for z in range(parts.shape[0]):
+            total += parts[z, k, j]
+        out[targets[k], j] = total
 
 
 @cuda.jit

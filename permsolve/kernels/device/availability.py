@@ -51,6 +51,15 @@ def device_name() -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
+def multiprocessors() -> int:
+    """Multiprocessors of that GPU; one in the simulator."""
+    from numba import config, cuda
+
+    if getattr(config, "ENABLE_CUDASIM", 0):
+        return 1
+    return int(cuda.get_current_device().MULTIPROCESSOR_COUNT)
+
+
 def check_device(owner: str, device: object) -> None:
     """Refuse a device that a solver cannot use.
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from permsolve.errors import UnsupportedProblemError
 from permsolve.kernels.device import _kernels as kernels
+from permsolve.kernels.device.availability import multiprocessors
 
 Groups = NDArray[np.int64]
 
@@ -20,6 +21,10 @@ CHUNK_SHARE = 0.25
 # Shares of the free memory that a saliency may take, and then a whole matrix.
 SALIENCY_SHARE = 0.6
 MATRIX_SHARE = 0.6
+# Entries that are copied to the GPU at once where they must be filled up first.
+UPLOAD = 1 << 25
+# Blocks of the exchange kernel for every multiprocessor, at least, if there are so many spans: four waves of two.
+BLOCKS = 8
 
 
 def shortage(columns: int, rows: int) -> str | None:
@@ -58,13 +63,12 @@ class DeviceExchange:
         self._lock = threading.Lock()
         if (reason := shortage(self.width, self.rows)) is not None:
             raise UnsupportedProblemError(reason)
-        filled = np.zeros((self.width, _up(self.rows, kernels.DEPTH)), np.float32)
-        filled[:, : self.rows] = x
-        self._x: Any = cuda.to_device(filled)
-        affordable = min(CHUNK_SHARE * _free_memory() / (4 * filled.shape[1]), CHUNK)
+        self._x: Any = _uploaded(x)
+        affordable = min(CHUNK_SHARE * _free_memory() / (4 * self._x.shape[1]), CHUNK)
         self._chunk = max(1, int(affordable) // kernels.TILE) * kernels.TILE
         self._e: Any = None
         self._all: Any = None
+        self._held: dict[str, Any] = {}
 
     def submatrix(self, groups: Groups, members: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float32]:
         """What each of some columns would gain in the place of each of some members.
@@ -132,6 +136,30 @@ class DeviceExchange:
             )
             return gains.copy_to_host(), partners.copy_to_host()
 
+    def group_values(self, groups: Groups) -> NDArray[np.float64]:
+        """What groups keep, summed in float64: as :func:`permsolve.kernels.scoring.group_values` on the CPU.
+
+        Parameters
+        ----------
+        groups : ndarray of int64, shape (count, M)
+            Column numbers of each group.
+
+        Returns
+        -------
+        ndarray of float64, shape (count,)
+        """
+        count = groups.shape[0]
+        if count == 0:
+            return np.empty(0, np.float64)
+        stretches = -(-self._x.shape[1] // kernels.STRETCH)
+        with self._lock:
+            out: Any = cuda.device_array((count, stretches), np.float64)
+            kernels.kept[(count, stretches), kernels.LANES](
+                self._x, cuda.to_device(np.ascontiguousarray(groups)), self._n, out
+            )
+            sums: NDArray[np.float64] = out.copy_to_host().sum(axis=1)
+        return sums
+
     def matrix(self) -> NDArray[np.float32]:
         """A copy of the matrix that :meth:`hold` made."""
         with self._lock:
@@ -164,21 +192,54 @@ class DeviceExchange:
         for begin in range(0, members.shape[0], self._chunk):
             chosen = cuda.to_device(np.ascontiguousarray(members[begin : begin + self._chunk]))
             count = chosen.shape[0]
-            t: Any = cuda.device_array((_up(count, kernels.TILE), depth), np.float32)
-            own: Any = cuda.device_array((count, spans), np.float32)
+            t = self._room("t", (_up(count, kernels.TILE), depth))
+            own = self._room("own", (count, spans))
             rows = (-(-depth // THREADS), t.shape[0])
             kernels.thresholds[rows, THREADS](self._x, on_device, chosen, self._n, t)
             kernels.own_differences[(count, spans), kernels.LANES](self._x, on_device, chosen, t, own)
             tiles = (columns.shape[0] // kernels.TILE, t.shape[0] // kernels.TILE)
-            kernels.exchange_rows[tiles, (kernels.SIDE, kernels.SIDE)](
-                self._x,
-                t,
-                own,
-                columns,
-                cuda.to_device(np.ascontiguousarray(targets[begin : begin + self._chunk])),
-                width,
-                out,
+            parts, each = _parts(tiles[0] * tiles[1], spans)
+            chosen_targets = cuda.to_device(np.ascontiguousarray(targets[begin : begin + self._chunk]))
+            block = (kernels.SIDE, kernels.SIDE)
+            if parts == 1:
+                kernels.exchange_rows[tiles, block](
+                    self._x, t, own, columns, chosen_targets, width, each, out.reshape(1, *out.shape)
+                )
+                continue
+            sums = self._room("sums", (parts, count, width))
+            kernels.exchange_rows[(*tiles, parts), block](
+                self._x, t, own, columns, cuda.to_device(np.arange(count)), width, each, sums
             )
+            kernels.add_parts[(-(-width // THREADS), count), THREADS](sums, chosen_targets, out)
+
+    def _room(self, name: str, shape: tuple[int, ...]) -> Any:
+        """Float32 entries on the GPU for what is forgotten after a call: the same as last time if the shape is."""
+        held = self._held.get(name)
+        if held is None or held.shape != shape:
+            self._held[name] = None  # freed before as much again is taken
+            self._held[name] = cuda.device_array(shape, np.float32)
+        return self._held[name]
+
+
+def _uploaded(x: NDArray[np.float32]) -> Any:
+    """A saliency on the GPU, rows filled up to whole slabs by zeros."""
+    width, rows = x.shape
+    depth = _up(rows, kernels.DEPTH)
+    if depth == rows:
+        return cuda.to_device(x)
+    out: Any = cuda.device_array((width, depth), np.float32)
+    step = max(1, UPLOAD // depth)
+    for begin in range(0, width, step):
+        part = x[begin : begin + step]
+        out[begin : begin + step].copy_to_device(np.pad(part, ((0, 0), (0, depth - rows))))
+    return out
+
+
+def _parts(tiles: int, spans: int) -> tuple[int, int]:
+    """Into how many parts the spans of so many tiles are cut, none empty, and how many spans each has."""
+    wanted = min(spans, -(-BLOCKS * multiprocessors() // tiles))
+    each = -(-spans // wanted)
+    return -(-spans // each), each
 
 
 def _free_memory() -> float:

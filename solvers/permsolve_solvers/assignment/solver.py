@@ -1,6 +1,7 @@
 """The ``assignment`` solver."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -78,9 +79,12 @@ class Assignment:
         with ThreadPoolExecutor(run.workers) as pool:
             moves = AssignmentMoves(problem, groups, pool, run.workers, rng, device)
             unit = moves.spread()
+            best = -math.inf  # of what was offered, as the moves count it: the core scores anew whatever it is offered
             for number, temperature in enumerate(self._temperatures(run)):
                 moves.move(temperature * unit)
-                if number % OFFER_EVERY == 0 or temperature == 0.0:
+                due = number % OFFER_EVERY == 0 or temperature == 0.0
+                if due and (kept := float(moves.values.sum())) > best:
+                    best = kept
                     run.offer(from_groups(groups, problem.columns))
                 if run.should_stop(iterations=1):
                     break

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from permsolve.kernels.scoring import group_values
 from permsolve.permutation import from_groups, to_groups
 from permsolve.problem import Problem
 from permsolve.run import Run
@@ -23,6 +22,10 @@ SAMPLE = 512
 
 class ExchangeMatrix(Protocol):
     """The exchange matrix of all columns: see :class:`permsolve.kernels.device.exchange.DeviceExchange`."""
+
+    def group_values(self, groups: Groups) -> NDArray[np.float64]:
+        """What groups keep, summed in float64."""
+        ...
 
     def hold(self) -> None:
         """Make room for it."""
@@ -108,12 +111,7 @@ class BatchedSearch:
         self._values = np.empty(groups.shape[0], np.float64)
         self._matrix.hold()
         everything = np.arange(groups.shape[0])
-        self._commit(everything, self._scored(groups))
-
-    def _scored(self, groups: Groups) -> NDArray[np.float64]:
-        values = np.empty(groups.shape[0], np.float64)
-        group_values(self._problem.working, np.ascontiguousarray(groups), self._problem.pattern.n, values)
-        return values
+        self._commit(everything, self._matrix.group_values(groups))
 
     def _commit(self, changed: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         """Some groups have changed and keep ``values`` now: bring the rest up to date."""
@@ -157,7 +155,7 @@ class BatchedSearch:
         touched = np.stack([self._where[i], self._where[j]])
         groups, out, into = self._groups[touched], np.stack([i, j])[..., None], np.stack([j, i])[..., None]
         swapped = np.where(groups == out, into, groups)
-        values = self._scored(swapped.reshape(-1, groups.shape[2])).reshape(touched.shape)
+        values = self._matrix.group_values(swapped.reshape(-1, groups.shape[2])).reshape(touched.shape)
         return touched, swapped, values
 
     def _perturb(self) -> int:
@@ -175,7 +173,7 @@ class BatchedSearch:
             self._groups[chosen, positions] = np.roll(columns, 1)
             touched.append(chosen)
         changed = np.concatenate(touched)
-        self._commit(changed, self._scored(self._groups[changed]))
+        self._commit(changed, self._matrix.group_values(self._groups[changed]))
         return places
 
     def _movable(self, g: int) -> int:

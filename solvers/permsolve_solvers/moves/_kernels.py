@@ -3,7 +3,6 @@
 import numpy as np
 from numba import njit
 
-from permsolve.kernels.scoring import group_values
 from permsolve_solvers.moves._lap import assign
 
 
@@ -33,11 +32,17 @@ def choose(groups, picked, columns, rng):
 
 
 @njit(cache=True, nogil=True)
-def redistribute(x, groups, values, members, chosen, gain, n, temperature, noise, rng):
-    """Put the chosen columns back by the best assignment for ``gain`` plus noise; how many groups changed.
+def redistributed(groups, members, chosen, gain, temperature, noise, rng):
+    """Put the chosen columns back by the best assignment for ``gain`` plus noise.
 
     ``noise`` holds standard Gumbel variates; each row of ``gain`` takes a run of them from a random place.
-    Without noise nothing is done unless it gains by the float64 score.
+
+    Returns
+    -------
+    moved : int64 (any,)
+        The groups that change.
+    trial : int64 (any, M)
+        What they become.
     """
     count = chosen.shape[0]
     if temperature > 0.0:
@@ -50,22 +55,13 @@ def redistribute(x, groups, values, members, chosen, gain, n, temperature, noise
                 row[b] += scale * run[b]
     receives = assign(gain)
     trial = np.empty((count, groups.shape[1]), np.int64)
-    scores = np.empty(count, np.float64)
     moved = np.empty(count, np.int64)
     size = 0
-    before = 0.0
     for a in range(count):
         if receives[a] != a:
             g = members[a, 0]
             moved[size] = g
-            before += values[g]
             trial[size] = groups[g]
             trial[size, members[a, 1]] = chosen[receives[a]]
             size += 1
-    group_values(x, trial[:size], n, scores)
-    if temperature == 0.0 and scores[:size].sum() <= before:
-        return 0
-    for k in range(size):
-        groups[moved[k]] = trial[k]
-        values[moved[k]] = scores[k]
-    return size
+    return moved[:size], trial[:size]

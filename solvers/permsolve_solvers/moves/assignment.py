@@ -31,6 +31,10 @@ class SubmatrixSource(Protocol):
         """What each of some columns would gain in the place of each of some members."""
         ...
 
+    def group_values(self, groups: Groups) -> NDArray[np.float64]:
+        """What groups keep, summed in float64."""
+        ...
+
 
 @dataclass(eq=False)
 class AssignmentMoves:
@@ -57,7 +61,7 @@ class AssignmentMoves:
     rng : numpy.random.Generator
         Makes all random choices: the same, the same moves.
     device : SubmatrixSource, optional
-        Computes the submatrices of the exchange matrix on a GPU; the workers do when not given.
+        Computes the submatrices of the exchange matrix, and what groups keep, on a GPU; the workers do when not given.
 
     Attributes
     ----------
@@ -75,8 +79,7 @@ class AssignmentMoves:
 
     def __post_init__(self) -> None:
         count = self.groups.shape[0]
-        self.values = np.empty(count, np.float64)
-        group_values(self.problem.working, self.groups, self.problem.pattern.n, self.values)
+        self.values = self._scored(self.groups)
         self._parts = -(-count // MAX_GROUPS)
         self._rngs = self.rng.spawn(self._parts)
         # A tiny offset keeps the logarithm finite. The table is long enough that runs of it rarely meet.
@@ -107,19 +110,21 @@ class AssignmentMoves:
     ) -> int:
         members, chosen = _kernels.choose(self.groups, picked, self.problem.columns, rng)
         gain = self._exchange(members, chosen, workers)
-        changed = _kernels.redistribute(
-            self.problem.working,
-            self.groups,
-            self.values,
-            members,
-            chosen,
-            gain,
-            self.problem.pattern.n,
-            temperature,
-            self._noise,
-            rng,
-        )
-        return int(changed)
+        moved, trial = _kernels.redistributed(self.groups, members, chosen, gain, temperature, self._noise, rng)
+        values = self._scored(trial)
+        if temperature == 0.0 and values.sum() <= self.values[moved].sum():
+            return 0
+        self.groups[moved] = trial
+        self.values[moved] = values
+        return len(moved)
+
+    def _scored(self, groups: Groups) -> NDArray[np.float64]:
+        """What groups keep, in the scale of ``problem.working``."""
+        if self.device is not None:
+            return self.device.group_values(groups)
+        values = np.empty(groups.shape[0], np.float64)
+        group_values(self.problem.working, groups, self.problem.pattern.n, values)
+        return values
 
     def _exchange(self, members: NDArray[np.int64], chosen: NDArray[np.int64], workers: int) -> NDArray[np.float32]:
         """What each chosen column would gain in the place of each other, the columns shared among workers."""

@@ -1,8 +1,12 @@
 """What the benchmark on a GPU measures, as far as a machine without one can tell."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 
 pytest.importorskip("torch")
 
@@ -14,6 +18,8 @@ from bench.gpu.__main__ import main
 from bench.gpu.blocks import BlockRow, LlamaBlock, measure_block, vit_mlp
 from bench.gpu.document import markdown
 from bench.gpu.network import Shape, measure_network
+from bench.gpu.stand_in import HostRow, measure_host
+from bench.gpu.weights import heavy_tailed
 from permsolve.kernels.device.availability import obstacle
 from tests.networks.sparse.emulation import Emulation
 
@@ -51,6 +57,27 @@ def test_all_axes_of_a_network() -> None:
         assert 0.5 < row.kept_before < row.kept_after < 1.0
 
 
+def test_what_the_host_does_is_timed_without_a_gpu() -> None:
+    """Up to a local optimum, with the work that a GPU would have."""
+    row = measure_host(64, 16, workers=1)
+    assert (row.columns, row.rows, row.workers) == (64, 16, 1)
+    assert row.host_seconds > 0.0
+    assert row.matrices > 1.0
+    assert row.calls > 3
+    assert row.efficacy > 30.0
+
+
+@pytest.mark.parametrize("large", [0, 1 << 40])
+def test_weights_are_of_the_distribution_they_claim(monkeypatch: pytest.MonkeyPatch, large: int) -> None:
+    """However many cores draw them, and one after another the same."""
+    monkeypatch.setattr("bench.gpu.weights.PART", 20_000)
+    monkeypatch.setattr("bench.gpu.weights.AT_ONCE", 7_000)
+    weight = heavy_tailed(100, 1000, 1)
+    monkeypatch.setattr("permsolve.cores.LARGE", large)
+    np.testing.assert_array_equal(heavy_tailed(100, 1000, 1), weight)
+    assert stats.kstest(weight.ravel(), lambda x: 2.0 * stats.t(4).cdf(x) - 1.0).pvalue > 1e-3
+
+
 def test_the_table() -> None:
     """A heading for each kind of row that is there, and a dash for what is not known."""
     text = markdown({"gpu": "none"}, [BlockRow("block", 32, 1.0, 1.5, 0.5, 6, 7, 1e-3)], "command")
@@ -71,3 +98,17 @@ def test_without_a_gpu_there_is_one_line(tmp_path: Path) -> None:
     answer = CliRunner().invoke(app, ["--out", str(tmp_path / "gpu"), "--part", "exchnge"])
     assert answer.exit_code == 2
     assert "exchnge" in answer.output
+
+
+def test_the_host_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows are written with the machine and the command."""
+    row = HostRow(8, 4, 2, 0.5, 1.5, 7, 50.0)
+    monkeypatch.setattr("bench.gpu.stand_in.measure_host", lambda columns, rows: row)
+    app = typer.Typer()
+    app.command()(main)
+    answer = CliRunner().invoke(app, ["--out", str(tmp_path), "--part", "host"])
+    assert answer.exit_code == 0, answer.output
+    machine, first, *_ = map(json.loads, (tmp_path / "gpu.jsonl").read_text().splitlines())
+    assert "gpu" not in machine
+    assert first == {"kind": "HostRow", **asdict(row)}
+    assert "`python -m bench.gpu --out DIR --part host`" in (tmp_path / "gpu.md").read_text()

@@ -5,10 +5,14 @@ tiles, slabs, spans and chunks. One test, which takes longer, has blocks of thei
 """
 
 import sys
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
+from numba.cuda.simulator.kernelapi import FakeCUDAShared
+from numba.np.numpy_support import as_dtype
 from numpy.typing import NDArray
 
 from bench.gpu import limit
@@ -39,9 +43,29 @@ def quick_turns() -> Iterator[None]:
     sys.setswitchinterval(usual)
 
 
+@pytest.fixture(autouse=True)
+def one_shared_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulator lets two threads that ask at the same time each make the array that their block should share."""
+    lock = threading.Lock()
+
+    def array(self: Any, shape: Any, dtype: Any) -> NDArray[Any]:
+        caller = sys._getframe(1)
+        place = caller.f_code.co_filename, caller.f_lineno
+        with lock:
+            if place not in self._allocations:
+                self._allocations[place] = np.empty(shape, as_dtype(dtype))
+            found: NDArray[Any] = self._allocations[place]
+        return found
+
+    monkeypatch.setattr(FakeCUDAShared, "array", array)
+
+
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of 2 x 2 threads (one with 4 x 2), tiles of 16 x 16, spans of 4 rows, chunks of one tile."""
+    """Blocks of 2 x 2 threads (one with 4 x 2), tiles of 16 x 16, spans of 4 rows, stretches of 6, chunks of one tile.
+
+    Saliencies are copied 4 columns at once.
+    """
     side, strip, width = 2, 2, 4
     tile = 8 * side
     for name, value in {
@@ -50,6 +74,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
         "TILE": tile,
         "SPAN": 2 * side,
         "LANES": 4,
+        "STRETCH": 6,
         "STRIP": strip,
         "WIDTH": width,
         "_SLAB": (side, tile + 2),
@@ -59,6 +84,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(_kernels, name, value)
     monkeypatch.setattr(host, "CHUNK", tile)
     monkeypatch.setattr(host, "THREADS", 4)
+    monkeypatch.setattr(host, "UPLOAD", 24)
 
 
 def random_problem(rows: int, columns: int, pattern: str, ties: bool = False) -> tuple[Problem, NDArray[np.int64]]:
@@ -86,7 +112,7 @@ def on_cpu(problem: Problem, groups: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def check(problem: Problem, groups: NDArray[np.int64]) -> None:
-    """The whole matrix, and the best swaps read off it."""
+    """The whole matrix, the best swaps read off it, and what groups keep."""
     device = DeviceExchange(problem.working, problem.pattern.n)
     device.hold()
     device.refresh(groups, np.arange(len(groups)))
@@ -105,6 +131,8 @@ def check(problem: Problem, groups: NDArray[np.int64]) -> None:
     swaps[problem.columns :] = 0.0
     swaps[:, problem.columns :] = 0.0
     np.testing.assert_array_equal(gains, np.maximum(swaps.max(axis=1), 0.0))
+    np.testing.assert_allclose(device.group_values(groups), problem.group_values(groups), rtol=1e-12)
+    assert device.group_values(groups[:0]).shape == (0,)
     np.testing.assert_array_equal(partners, np.where(swaps.max(axis=1) > 0.0, swaps.argmax(axis=1), -1))
 
 
@@ -116,6 +144,23 @@ def check(problem: Problem, groups: NDArray[np.int64]) -> None:
 def test_exchange_matrix(rows: int, columns: int, pattern: str, ties: bool) -> None:
     """As on the CPU: several tiles, slabs, spans and chunks, or hardly one; short groups, other patterns, ties."""
     check(*random_problem(rows, columns, pattern, ties))
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("blocks", [1, 3, 1000])
+def test_spans_shared_among_blocks(monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
+    """The same matrix, whether a tile is one block's or that of several, the last with fewer spans."""
+    monkeypatch.setattr(host, "BLOCKS", blocks)
+    check(*random_problem(19, 8, "2:4"))
+
+
+@pytest.mark.parametrize(
+    ("tiles", "spans", "parts"),
+    [(1024, 8, (1, 8)), (16, 2144, (1, 2144)), (4, 5, (2, 3)), (1, 5, (5, 1)), (1, 1, (1, 1))],
+)
+def test_parts_are_as_many_as_keep_the_gpu_busy(tiles: int, spans: int, parts: tuple[int, int]) -> None:
+    """None is empty; the simulator counts as one multiprocessor."""
+    assert host._parts(tiles, spans) == parts
 
 
 @pytest.mark.slow
