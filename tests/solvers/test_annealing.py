@@ -14,9 +14,9 @@ from permsolve.stopping import MaxIterations
 from permsolve_solvers.annealing import Annealing, _kernels
 from permsolve_solvers.annealing import chain as chain_module
 from permsolve_solvers.annealing.chain import Chain
-from permsolve_solvers.annealing.picture import Picture
 from permsolve_solvers.annealing.solver import FIRST_CYCLE
 from permsolve_solvers.annealing.temperatures import anchor, calibrate
+from permsolve_solvers.moves.picture import Picture
 from permsolve_solvers.moves.state import State
 from tests.instances import KINDS, matrix
 

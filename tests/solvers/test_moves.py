@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from permsolve import Problem, solve
@@ -13,22 +14,78 @@ from permsolve.errors import InvalidOptionError
 from permsolve.permutation import from_groups, to_groups
 from permsolve.stopping import MaxIterations
 from permsolve_solvers.assignment import Assignment
+from permsolve_solvers.moves import _kernels
 from permsolve_solvers.moves import assignment as moves_module
+from permsolve_solvers.moves._lanes import FAR, STEP
 from permsolve_solvers.moves._lap import assign
 from permsolve_solvers.moves.assignment import AssignmentMoves
 
 
+def assigned(
+    gain: NDArray[np.float32], price: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Columns of the rows, and the prices at the end."""
+    size = gain.shape[0]
+    width = -(-size // STEP) * STEP
+    wide = np.full((size, width), -FAR, np.float32)
+    wide[:, :size] = gain
+    prices = np.zeros(width, np.float32)
+    if price is not None:
+        prices[:size] = price
+    columns: NDArray[np.int64] = assign(wide, prices)
+    return columns, prices[:size]
+
+
 @settings(max_examples=150, deadline=None)
-@given(st.integers(1, 40), st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 3, 1000]), st.floats(1e-6, 1e6))
-def test_assign_equals_scipy(size: int, seed: int, levels: int, scale: float) -> None:
-    """The same total as scipy's routine, on matrices with many ties, of any scale, and all equal."""
-    gain = np.random.default_rng(seed).normal(size=(size, size))
-    gain = (np.round(gain * levels) if levels < 1000 else gain * scale).astype(np.float32)
-    columns = assign(gain)
+@given(
+    st.integers(1, 70),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0, 1, 3, 1000]),
+    st.floats(1e-6, 1e6),
+    st.sampled_from([0.0, 0.1, 10.0]),
+)
+def test_assign_equals_scipy(size: int, seed: int, levels: int, scale: float, spread: float) -> None:
+    """The same total as scipy's routine, from any prices: many ties, any scale, all equal."""
+    rng = np.random.default_rng(seed)
+    plain = rng.normal(size=(size, size))
+    gain = (np.round(plain * levels) if levels < 1000 else plain * scale).astype(np.float32)
+    unit = float(np.abs(gain).max()) or 1.0
+    columns, price = assigned(gain, (spread * unit * rng.normal(size=size)).astype(np.float32))
     assert sorted(columns.tolist()) == list(range(size))
     rows, best = linear_sum_assignment(gain, maximize=True)
     ours = gain[np.arange(size), columns].sum(dtype=np.float64)
-    assert ours == pytest.approx(gain[rows, best].sum(dtype=np.float64), rel=1e-6, abs=1e-6 * scale)
+    rounding = 1e-5 * unit * max(1.0, spread)
+    assert ours == pytest.approx(gain[rows, best].sum(dtype=np.float64), abs=rounding)
+    profit = gain - price
+    assert (profit[np.arange(size), columns] >= profit.max(axis=1) - rounding).all()
+
+
+def test_good_prices_leave_nothing_to_do() -> None:
+    """At the prices of an optimum each row keeps its column, and they stay."""
+    gain = np.random.default_rng(0).standard_normal((40, 40), np.float32)
+    columns, price = assigned(gain)
+    again, same = assigned(gain[:, columns], price[columns])
+    assert again.tolist() == list(range(40))
+    np.testing.assert_allclose(same, price[columns], atol=1e-5)
+
+
+def test_prices_are_remembered_by_column() -> None:
+    """Those of columns that took part, in one scale, whatever all of them rose by; the others stay unknown."""
+    rng = np.random.default_rng(0)
+    groups = np.arange(48).reshape(12, 4)
+    members = np.column_stack([np.arange(12), np.zeros(12, np.int64)])
+    chosen, worth = groups[:, 0], rng.normal(size=12)
+    prices = np.full(48, np.nan, np.float32)
+    noise = np.zeros(1000, np.float32)
+    first = np.float32(0.0)
+    for rise in (0.0, 5.0, -70.0):
+        gain = (worth + rise + 1e-3 * rng.normal(size=(12, 12))).astype(np.float32)
+        _kernels.redistributed(groups, members, chosen, gain, 0.0, noise, prices, rng)
+        assert np.isnan(prices).sum() == 36
+        np.testing.assert_allclose(prices[chosen] - prices[chosen].mean(), worth - worth.mean(), atol=0.01)
+        if rise == 0.0:
+            first = prices[0]
+        assert prices[0] == pytest.approx(first, abs=0.01)
 
 
 @pytest.mark.parametrize("columns", [40, 38])

@@ -16,10 +16,10 @@ from permsolve.problem import Problem
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
 from permsolve_solvers.annealing.chain import Chain
-from permsolve_solvers.annealing.picture import Picture
 from permsolve_solvers.annealing.temperatures import ANCHOR_MOBILITY, Range, anchor, calibrate
 from permsolve_solvers.moves.assignment import AssignmentMoves
 from permsolve_solvers.moves.pace import swap_seconds
+from permsolve_solvers.moves.picture import Picture
 from permsolve_solvers.moves.state import Groups, Saliency, State
 
 # Work between two looks at the clock, in maxima-and-additions (some milliseconds on one core), and at least so many

@@ -7,6 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from permsolve.checks import require_positive, require_whole
 from permsolve.errors import InvalidOptionError
 from permsolve.kernels.device.availability import check_device
@@ -16,6 +19,8 @@ from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
 from permsolve_solvers.moves.assignment import AssignmentMoves
 from permsolve_solvers.moves.device import on_device
+from permsolve_solvers.moves.picture import Picture
+from permsolve_solvers.moves.state import State
 
 # Share of an annealing cycle spent at temperature zero, at its end.
 QUENCH = 0.06
@@ -24,6 +29,8 @@ FIRST_CYCLE = 250
 # A warm start is annealed from this share (geometric) of the way between hot and cold.
 WARM = 0.6
 OFFER_EVERY = 16
+# Groups that tell whether the coarse saliency will do.
+PICTURED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +86,10 @@ class Assignment:
         with ThreadPoolExecutor(run.workers) as pool:
             moves = AssignmentMoves(problem, groups, pool, run.workers, rng, device)
             unit = moves.spread()
+            picture = None if device is not None else self._picture(problem, groups, self.cold * unit)
             best = -math.inf  # of what was offered, as the moves count it: the core scores anew whatever it is offered
             for number, temperature in enumerate(self._temperatures(run)):
+                moves.look_at(picture if temperature > 0.0 else None)
                 moves.move(temperature * unit)
                 due = number % OFFER_EVERY == 0 or temperature == 0.0
                 if due and (kept := float(moves.values.sum())) > best:
@@ -90,6 +99,12 @@ class Assignment:
                     break
         run.offer(from_groups(groups, problem.columns))
         return Outcome()
+
+    @staticmethod
+    def _picture(problem: Problem, groups: NDArray[np.int64], cold: float) -> Picture | None:
+        """The coarse saliency, if some groups say that it is fine enough at the last temperature."""
+        some = groups[np.random.default_rng(0).permutation(groups.shape[0])[:PICTURED]]
+        return Picture.of(problem, State.of(problem.working, some, problem.pattern.n, problem.columns), cold)
 
     def _temperatures(self, run: Run) -> Iterator[float]:
         """Temperatures of the rounds, in units of the swap spread."""

@@ -3,7 +3,11 @@
 import numpy as np
 from numba import njit
 
+from permsolve_solvers.moves._lanes import FAR, STEP
 from permsolve_solvers.moves._lap import assign
+
+# How much of a column's price the last assignment makes, noise and all (measured).
+FORGET = np.float32(0.3)
 
 
 @njit(cache=True, nogil=True)
@@ -32,10 +36,12 @@ def choose(groups, picked, columns, rng):
 
 
 @njit(cache=True, nogil=True)
-def redistributed(groups, members, chosen, gain, temperature, noise, rng):
+def redistributed(groups, members, chosen, gain, temperature, noise, prices, rng):
     """Put the chosen columns back by the best assignment for ``gain`` plus noise.
 
-    ``noise`` holds standard Gumbel variates; each row of ``gain`` takes a run of them from a random place.
+    ``noise`` holds standard Gumbel variates; each row of ``gain`` takes a run of them from a random place. ``prices``
+    holds what each column of the problem cost in earlier assignments, NaN when there was none, and is brought up to
+    date.
 
     Returns
     -------
@@ -45,15 +51,20 @@ def redistributed(groups, members, chosen, gain, temperature, noise, rng):
         What they become.
     """
     count = chosen.shape[0]
-    if temperature > 0.0:
-        scale = np.float32(temperature)
-        for a in range(count):
+    wide = np.full((count, -(-count // STEP) * STEP), np.float32(-FAR), np.float32)
+    scale = np.float32(temperature)
+    for a in range(count):
+        row = wide[a, :count]
+        row[:] = gain[a]
+        if temperature > 0.0:
             start = int(rng.random() * (noise.shape[0] - count))
             run = noise[start : start + count]
-            row = gain[a]
             for b in range(count):
                 row[b] += scale * run[b]
-    receives = assign(gain)
+    price = np.zeros(wide.shape[1], np.float32)
+    _recall(wide, chosen, prices, price)
+    receives = assign(wide, price)
+    _remember(chosen, price, prices)
     trial = np.empty((count, groups.shape[1]), np.int64)
     moved = np.empty(count, np.int64)
     size = 0
@@ -65,3 +76,44 @@ def redistributed(groups, members, chosen, gain, temperature, noise, rng):
             trial[size, members[a, 1]] = chosen[receives[a]]
             size += 1
     return moved[:size], trial[:size]
+
+
+@njit(cache=True, nogil=True)
+def _recall(gain, chosen, prices, price):
+    """Fill in the prices of columns; one that has none gets what the best bid for it says, in their scale."""
+    count = chosen.shape[0]
+    known = 0
+    for b in range(count):
+        price[b] = prices[chosen[b]]
+        known += not np.isnan(price[b])
+    if known == count:
+        return
+    best = gain[0].copy()
+    for a in range(1, count):
+        row = gain[a]
+        for b in range(count):
+            best[b] = max(best[b], row[b])
+    beyond = np.float32(0.0)
+    for b in range(count):
+        if not np.isnan(price[b]):
+            beyond += (best[b] - price[b]) / np.float32(known)
+    for b in range(count):
+        if np.isnan(price[b]):
+            price[b] = best[b] - beyond
+
+
+@njit(cache=True, nogil=True)
+def _remember(chosen, price, prices):
+    """Bring the prices of columns up to date; what all of them rose by says nothing."""
+    count = chosen.shape[0]
+    known = 0
+    risen = 0.0
+    for b in range(count):
+        if not np.isnan(prices[chosen[b]]):
+            risen += price[b] - prices[chosen[b]]
+            known += 1
+    rise = np.float32(risen / max(1, known))
+    for b in range(count):
+        now = price[b] - rise
+        before = prices[chosen[b]]
+        prices[chosen[b]] = now if np.isnan(before) else before + FORGET * (now - before)

@@ -11,8 +11,8 @@ from permsolve.kernels.exchange import exchange
 from permsolve.kernels.scoring import group_values
 from permsolve.problem import Problem
 from permsolve_solvers.moves import _kernels
-
-Groups = NDArray[np.int64]
+from permsolve_solvers.moves.picture import Picture
+from permsolve_solvers.moves.state import Groups, Saliency
 
 # Most groups in one assignment problem: its time grows with the cube of the size.
 MAX_GROUPS = 512
@@ -63,10 +63,6 @@ class AssignmentMoves:
     device : SubmatrixSource, optional
         Computes the submatrices of the exchange matrix, and what groups keep, on a GPU; the workers do when not given.
 
-    Attributes
-    ----------
-    values : ndarray of float64, shape (G,)
-        What each group keeps, in the scale of ``problem.working``.
     """
 
     problem: Problem
@@ -75,16 +71,36 @@ class AssignmentMoves:
     workers: int
     rng: np.random.Generator
     device: SubmatrixSource | None = None
-    values: NDArray[np.float64] = field(init=False)
+    _values: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
         count = self.groups.shape[0]
-        self.values = self._scored(self.groups)
+        self._values = np.empty(count, np.float64)
+        self._stale = np.ones(count, np.bool_)
+        self._x: Saliency = self.problem.working
+        self._unit = 1.0
+        self._prices = np.full(self.groups.size, np.nan, np.float32)
         self._parts = -(-count // MAX_GROUPS)
         self._rngs = self.rng.spawn(self._parts)
         # A tiny offset keeps the logarithm finite. The table is long enough that runs of it rarely meet.
         exponential = self.rng.standard_exponential(NOISE_SIZE, dtype=np.float32) + np.float32(1e-30)
         self._noise: NDArray[np.float32] = -np.log(exponential)
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """What each group keeps, shape (G,), in the scale of ``problem.working``."""
+        stale = np.flatnonzero(self._stale)
+        if stale.size:
+            self._values[stale] = self._scored(self.groups[stale])
+            self._stale[stale] = False
+        return self._values
+
+    def look_at(self, picture: Picture | None) -> None:
+        """Compute the matrices from a coarse saliency from now on, or from the true one again."""
+        x, unit = (self.problem.working, 1.0) if picture is None else (picture.x, picture.unit)
+        if x is not self._x:
+            self._x, self._unit = x, unit
+            self._prices[:] = np.nan  # in another unit
 
     def move(self, temperature: float = 0.0) -> int:
         """One move of all groups; how many changed.
@@ -94,6 +110,8 @@ class AssignmentMoves:
         temperature : float, default 0
             Scale of the noise, in the unit of ``values``; 0 accepts nothing but gains by the float64 score.
         """
+        if temperature == 0.0:
+            _ = self.values  # up to date: they decide
         order = self.rng.permutation(self.groups.shape[0])
         if self._parts == 1:
             return self._redistribute(order, temperature, self._rngs[0], self.workers)
@@ -110,12 +128,16 @@ class AssignmentMoves:
     ) -> int:
         members, chosen = _kernels.choose(self.groups, picked, self.problem.columns, rng)
         gain = self._exchange(members, chosen, workers)
-        moved, trial = _kernels.redistributed(self.groups, members, chosen, gain, temperature, self._noise, rng)
-        values = self._scored(trial)
-        if temperature == 0.0 and values.sum() <= self.values[moved].sum():
-            return 0
+        local = temperature / self._unit
+        moved, trial = _kernels.redistributed(self.groups, members, chosen, gain, local, self._noise, self._prices, rng)
+        if temperature == 0.0:
+            values = self._scored(trial)
+            if values.sum() <= self._values[moved].sum():
+                return 0
+            self._values[moved] = values
+        else:
+            self._stale[moved] = True
         self.groups[moved] = trial
-        self.values[moved] = values
         return len(moved)
 
     def _scored(self, groups: Groups) -> NDArray[np.float64]:
@@ -139,7 +161,7 @@ class AssignmentMoves:
         def compute(k: int) -> None:
             first, last = edges[k], edges[k + 1]
             exchange(
-                self.problem.working,
+                self._x,
                 self.groups,
                 members,
                 self.problem.pattern.n,
@@ -158,7 +180,7 @@ class AssignmentMoves:
     def spread(self) -> float:
         """Interquartile range of what a swap of two random columns of different groups changes: a robust scale.
 
-        At least a tiny positive number, also for data on which swaps change nothing.
+        At least a tiny positive number, also for data on which swaps change nothing. Read on the true saliency.
         """
         gains = []
         for _ in range(4):
