@@ -19,6 +19,8 @@ from permsolve_solvers.moves import assignment as moves_module
 from permsolve_solvers.moves._lanes import FAR, STEP
 from permsolve_solvers.moves._lap import assign
 from permsolve_solvers.moves.assignment import AssignmentMoves
+from permsolve_solvers.moves.picture import Picture, Pictures
+from permsolve_solvers.moves.state import State
 
 
 def assigned(
@@ -106,6 +108,74 @@ def test_moves_without_noise_never_lose(columns: int, most: int, monkeypatch: py
         moves.move(moves.spread())
     assert problem.value(from_groups(groups, columns)) == pytest.approx(float(moves.values.sum()))
     assert set(groups[-1]) >= set(range(columns, 40))
+
+
+def test_cyclic_exchanges_are_told_apart() -> None:
+    """Groups that exchange columns with each other have one number, in whatever order they stand."""
+    groups = np.arange(20).reshape(5, 4)
+    members = np.column_stack([np.arange(5), np.full(5, 2)])
+    chosen = groups[:, 2]
+    receives = [3, 4, 2, 1, 0]  # 0 <- 3 <- 1 <- 4 <- 0, and 2 keeps its own
+    gain = np.zeros((5, 5), np.float32)
+    gain[np.arange(5), receives] = 1.0
+    prices, noise = np.full(20, np.nan, np.float32), np.zeros(100, np.float32)
+    rng = np.random.default_rng(0)
+    moved, trial, cycle = _kernels.redistributed(groups, members, chosen, gain, 0.0, noise, prices, rng)
+    assert sorted(moved) == [0, 1, 3, 4]
+    assert len(set(cycle)) == 1
+    assert {int(g): int(row[2]) for g, row in zip(moved, trial, strict=True)} == {0: 14, 1: 18, 3: 6, 4: 2}
+    gain[:] = 0.0
+    gain[[0, 1, 3, 4], [1, 0, 4, 3]] = 1.0
+    moved, _, cycle = _kernels.redistributed(groups, members, chosen, gain, 0.0, noise, prices, rng)
+    parts = {frozenset(moved[cycle == number].tolist()) for number in set(cycle)}
+    assert parts == {frozenset({0, 1}), frozenset({3, 4})}
+
+
+@pytest.mark.parametrize("coarse", [False, True])
+def test_the_kept_matrix_changes_nothing(monkeypatch: pytest.MonkeyPatch, coarse: bool) -> None:
+    """The same moves as without it; it is kept when few groups change, and given up when many do."""
+    problem = Problem(np.random.default_rng(4).random((64, 96), dtype=np.float32), "2:4")
+
+    def moved(most: int) -> tuple[list[list[int]], list[bool]]:
+        monkeypatch.setattr(moves_module, "KEPT_BYTES", most)
+        groups = to_groups(np.arange(96), problem.pattern)
+        with ThreadPoolExecutor(2) as pool:
+            moves = AssignmentMoves(problem, groups, pool, 2, np.random.default_rng(1))
+            unit = moves.spread()
+            if coarse:
+                state = State.of(problem.working, groups, 2, 96)
+                moves.look_at(Picture.of(problem, state, 0.2 * unit))
+                assert moves._unit != 1.0
+            kept, found = [], []
+            for temperature in [0.0] * 80 + [0.3] * 60:
+                moves.move(temperature * unit)
+                kept.append(moves._matrix is not None)
+                found.append(groups.ravel().tolist())
+        return found, kept
+
+    plain, never = moved(0)
+    found, kept = moved(1 << 30)
+    assert found == plain
+    assert not any(never)
+    assert kept[79]
+    assert not kept[0]
+    assert not kept[-1]
+
+
+def test_the_coarsest_picture_that_will_do() -> None:
+    """Finer ones as it gets colder, the true saliency in the end, and from the beginning in a new cycle."""
+    problem = Problem(np.random.default_rng(12).random((96, 64), dtype=np.float32))
+    state = State.of(problem.working, to_groups(np.arange(64), problem.pattern), 2, 64)
+    pictures = Pictures(problem, state, 0.5)
+    found = [pictures.at(0.8**step) for step in range(60)]
+    widths = [1e9 if picture is None else picture.x.shape[1] for picture in found]
+    assert widths == sorted(widths)
+    assert widths[0] == 96
+    assert len(set(widths)) > 2
+    assert found[-1] is None
+    again = pictures.at(1.0)
+    assert again is not None
+    assert again.x.shape[1] == 96
 
 
 def test_cycles_and_options() -> None:

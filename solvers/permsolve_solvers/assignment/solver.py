@@ -19,7 +19,7 @@ from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
 from permsolve_solvers.moves.assignment import AssignmentMoves
 from permsolve_solvers.moves.device import on_device
-from permsolve_solvers.moves.picture import Picture
+from permsolve_solvers.moves.picture import Pictures
 from permsolve_solvers.moves.state import State
 
 # Share of an annealing cycle spent at temperature zero, at its end.
@@ -29,8 +29,13 @@ FIRST_CYCLE = 250
 # A warm start is annealed from this share (geometric) of the way between hot and cold.
 WARM = 0.6
 OFFER_EVERY = 16
-# Groups that tell whether the coarse saliency will do.
+# Maxima-and-additions per second of one core on the true saliency, roughly, and exchange matrices of it for which there
+# must be time.
+SPEED = 1e10
+TRUTH_MATRICES = 3
+# Groups that tell whether the coarse saliency will do, and how much of the temperature its rounding may be (measured).
 PICTURED = 64
+TOLERANCE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,9 @@ class Assignment:
     temperature falls geometrically and ends with moves without noise. The cycle is fitted into the
     time limit; without one, cycles of doubling length follow each other. One iteration is one move of all groups.
 
+    While noise hides its rounding, the matrix is that of a coarse saliency (:class:`.Pictures`), and of moves without
+    noise, which propose several cyclic exchanges at once, each is checked in float64.
+
     Parameters
     ----------
     hot, cold : float, default 0.08 and 0.018
@@ -50,8 +58,8 @@ class Assignment:
     cycles : int, optional
         Most annealing cycles; as many as the run allows when not given.
     device : {"cpu", "cuda"}, default "cpu"
-        Where the exchange matrices are computed; the assignments are solved by the workers in any case. Same moves, up
-        to rounding.
+        Where the exchange matrices are computed, on the GPU from the true saliency all the time; the assignments are
+        solved by the workers in any case.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -84,12 +92,18 @@ class Assignment:
         (rng,) = run.generators(1)
         device = on_device(problem, run) if self.device == "cuda" else None
         with ThreadPoolExecutor(run.workers) as pool:
-            moves = AssignmentMoves(problem, groups, pool, run.workers, rng, device)
+            left = (lambda: run.remaining) if run.timed else (lambda: math.inf)
+            moves = AssignmentMoves(problem, groups, pool, run.workers, rng, device, left)
             unit = moves.spread()
-            picture = None if device is not None else self._picture(problem, groups, self.cold * unit)
+            pictures = None if device is not None else self._pictures(problem, groups)
+            hot = True
             best = -math.inf  # of what was offered, as the moves count it: the core scores anew whatever it is offered
             for number, temperature in enumerate(self._temperatures(run)):
-                moves.look_at(picture if temperature > 0.0 else None)
+                if pictures is not None and temperature > 0.0:
+                    moves.look_at(pictures.at(temperature * unit))
+                elif hot and self._time_for_truth(problem, run):
+                    moves.look_at(None)
+                hot = temperature > 0.0
                 moves.move(temperature * unit)
                 due = number % OFFER_EVERY == 0 or temperature == 0.0
                 if due and (kept := float(moves.values.sum())) > best:
@@ -101,10 +115,16 @@ class Assignment:
         return Outcome()
 
     @staticmethod
-    def _picture(problem: Problem, groups: NDArray[np.int64], cold: float) -> Picture | None:
-        """The coarse saliency, if some groups say that it is fine enough at the last temperature."""
+    def _time_for_truth(problem: Problem, run: Run) -> bool:
+        """Whether moves without noise have time for the true saliency; else they are proposed by the last picture."""
+        matrix = float(problem.columns) ** 2 * problem.rows / (SPEED * run.workers)
+        return not run.timed or TRUTH_MATRICES * matrix <= run.remaining
+
+    @staticmethod
+    def _pictures(problem: Problem, groups: NDArray[np.int64]) -> Pictures:
+        """Coarse saliencies that are fine enough for some of the groups."""
         some = groups[np.random.default_rng(0).permutation(groups.shape[0])[:PICTURED]]
-        return Picture.of(problem, State.of(problem.working, some, problem.pattern.n, problem.columns), cold)
+        return Pictures(problem, State.of(problem.working, some, problem.pattern.n, problem.columns), TOLERANCE)
 
     def _temperatures(self, run: Run) -> Iterator[float]:
         """Temperatures of the rounds, in units of the swap spread."""

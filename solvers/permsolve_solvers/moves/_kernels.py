@@ -36,6 +36,16 @@ def choose(groups, picked, columns, rng):
 
 
 @njit(cache=True, nogil=True)
+def pick(matrix, columns, out):
+    """Write the rows and columns of a matrix with these numbers into ``out``."""
+    for a in range(columns.shape[0]):
+        row = matrix[columns[a]]
+        target = out[a]
+        for b in range(columns.shape[0]):
+            target[b] = row[columns[b]]
+
+
+@njit(cache=True, nogil=True)
 def redistributed(groups, members, chosen, gain, temperature, noise, prices, rng):
     """Put the chosen columns back by the best assignment for ``gain`` plus noise.
 
@@ -49,6 +59,8 @@ def redistributed(groups, members, chosen, gain, temperature, noise, prices, rng
         The groups that change.
     trial : int64 (any, M)
         What they become.
+    cycle : int64 (any,)
+        Number of the cyclic exchange that each is part of: any of them can be done without the others.
     """
     count = chosen.shape[0]
     wide = np.full((count, -(-count // STEP) * STEP), np.float32(-FAR), np.float32)
@@ -67,15 +79,23 @@ def redistributed(groups, members, chosen, gain, temperature, noise, prices, rng
     _remember(chosen, price, prices)
     trial = np.empty((count, groups.shape[1]), np.int64)
     moved = np.empty(count, np.int64)
+    cycle = np.empty(count, np.int64)
     size = 0
-    for a in range(count):
-        if receives[a] != a:
+    cycles = 0
+    for first in range(count):
+        if receives[first] == first:
+            continue
+        a = first
+        while receives[a] != a:
             g = members[a, 0]
             moved[size] = g
             trial[size] = groups[g]
             trial[size, members[a, 1]] = chosen[receives[a]]
+            cycle[size] = cycles
             size += 1
-    return moved[:size], trial[:size]
+            receives[a], a = a, receives[a]
+        cycles += 1
+    return moved[:size], trial[:size], cycle[:size]
 
 
 @njit(cache=True, nogil=True)

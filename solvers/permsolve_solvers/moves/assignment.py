@@ -1,5 +1,8 @@
 """Assignment moves: take one column out of every group, put them back in the best way."""
 
+import math
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -14,11 +17,21 @@ from permsolve_solvers.moves import _kernels
 from permsolve_solvers.moves.picture import Picture
 from permsolve_solvers.moves.state import Groups, Saliency
 
-# Most groups in one assignment problem: its time grows with the cube of the size.
-MAX_GROUPS = 512
+# Most groups in one assignment problem: the more, the more a move brings for its time (measured up to 2752).
+MAX_GROUPS = 4096
+# Work on a part between two looks at the clock, in maxima-and-additions, where a part is that large.
+PART_WORK = 5e10
+MIN_GROUPS = 512
 # Fewest columns of a matrix that are worth a worker's while.
 MIN_SLICE = 32
-NOISE_SIZE = 1 << 18
+# Least and most numbers that noise is taken from.
+NOISE = (1 << 18, 1 << 21)
+# A whole exchange matrix is kept up to this size in bytes, while what changes in a move costs less than the move's own
+# matrix would, and begun where it saves that much in this share of the time left. What changes is a running mean, in
+# which a move has the weight RECENT.
+KEPT_BYTES = 1 << 30
+KEPT_TIME = 0.3
+RECENT = 0.1
 
 
 class SubmatrixSource(Protocol):
@@ -45,8 +58,9 @@ class AssignmentMoves:
     matrix and the outcome stays whatever it is: a perturb-and-maximise draw (Papandreou & Yuille 2011)
     from the redistributions, each weighted by about ``exp(gain / temperature)``.
 
-    More than ``MAX_GROUPS`` groups are dealt at random into parts, which the workers handle side by side; otherwise
-    the workers share the computation of the matrix.
+    Very many groups, or groups of very many rows, are dealt at random into parts, which the workers handle side by
+    side; otherwise the workers share the computation of the matrix. When few groups change, the exchange matrix of all
+    columns is kept, and only their rows are computed anew.
 
     Parameters
     ----------
@@ -62,7 +76,8 @@ class AssignmentMoves:
         Makes all random choices: the same, the same moves.
     device : SubmatrixSource, optional
         Computes the submatrices of the exchange matrix, and what groups keep, on a GPU; the workers do when not given.
-
+    remaining : callable, optional
+        Says how many seconds there are left, for decisions that pay later; no end when not given.
     """
 
     problem: Problem
@@ -71,6 +86,7 @@ class AssignmentMoves:
     workers: int
     rng: np.random.Generator
     device: SubmatrixSource | None = None
+    remaining: Callable[[], float] = field(default=lambda: math.inf)
     _values: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,10 +96,17 @@ class AssignmentMoves:
         self._x: Saliency = self.problem.working
         self._unit = 1.0
         self._prices = np.full(self.groups.size, np.nan, np.float32)
-        self._parts = -(-count // MAX_GROUPS)
+        most = MAX_GROUPS
+        if self.device is None:
+            most = min(most, max(MIN_GROUPS, int((PART_WORK / self.problem.rows) ** 0.5)))
+        self._parts = -(-count // most)
         self._rngs = self.rng.spawn(self._parts)
+        self._matrix: NDArray[np.float32] | None = None
+        self._share = 1.0
+        self._computed, self._spent = 0, 0.0
         # A tiny offset keeps the logarithm finite. The table is long enough that runs of it rarely meet.
-        exponential = self.rng.standard_exponential(NOISE_SIZE, dtype=np.float32) + np.float32(1e-30)
+        size = int(np.clip((count // self._parts) ** 2, *NOISE))
+        exponential = self.rng.standard_exponential(size, dtype=np.float32) + np.float32(1e-30)
         self._noise: NDArray[np.float32] = -np.log(exponential)
 
     @property
@@ -99,8 +122,10 @@ class AssignmentMoves:
         """Compute the matrices from a coarse saliency from now on, or from the true one again."""
         x, unit = (self.problem.working, 1.0) if picture is None else (picture.x, picture.unit)
         if x is not self._x:
+            # From picture to picture prices change their unit; the true saliency counts whole columns besides.
+            self._prices *= np.float32(self._unit / unit if x.dtype == self._x.dtype else np.nan)
             self._x, self._unit = x, unit
-            self._prices[:] = np.nan  # in another unit
+            self._forget()
 
     def move(self, temperature: float = 0.0) -> int:
         """One move of all groups; how many changed.
@@ -108,37 +133,76 @@ class AssignmentMoves:
         Parameters
         ----------
         temperature : float, default 0
-            Scale of the noise, in the unit of ``values``; 0 accepts nothing but gains by the float64 score.
+            Scale of the noise, in the unit of ``values``; at 0 only cyclic exchanges are done that gain by the float64
+            score.
         """
         if temperature == 0.0:
             _ = self.values  # up to date: they decide
         order = self.rng.permutation(self.groups.shape[0])
         if self._parts == 1:
-            return self._redistribute(order, temperature, self._rngs[0], self.workers)
+            begun = time.perf_counter()
+            changed = self._redistribute(order, temperature, self._rngs[0], self.workers)
+            self._keep(changed, time.perf_counter() - begun)
+            return len(changed)
+        each = max(1, self.workers // self._parts)
         tasks = [
             self.pool.submit(
-                self._redistribute, np.ascontiguousarray(order[part :: self._parts]), temperature, self._rngs[part], 1
+                self._redistribute,
+                np.ascontiguousarray(order[part :: self._parts]),
+                temperature,
+                self._rngs[part],
+                each,
             )
             for part in range(self._parts)
         ]
-        return sum(task.result() for task in tasks)
+        return sum(len(task.result()) for task in tasks)
 
     def _redistribute(
         self, picked: NDArray[np.int64], temperature: float, rng: np.random.Generator, workers: int
-    ) -> int:
+    ) -> NDArray[np.int64]:
+        """Move some groups; which changed."""
         members, chosen = _kernels.choose(self.groups, picked, self.problem.columns, rng)
         gain = self._exchange(members, chosen, workers)
-        local = temperature / self._unit
-        moved, trial = _kernels.redistributed(self.groups, members, chosen, gain, local, self._noise, self._prices, rng)
+        moved: NDArray[np.int64]
+        moved, trial, cycle = _kernels.redistributed(
+            self.groups, members, chosen, gain, temperature / self._unit, self._noise, self._prices, rng
+        )
         if temperature == 0.0:
             values = self._scored(trial)
-            if values.sum() <= self._values[moved].sum():
-                return 0
-            self._values[moved] = values
+            gained = np.bincount(cycle, values - self._values[moved])[cycle] > 0.0
+            moved, trial = moved[gained], trial[gained]
+            self._values[moved] = values[gained]
         else:
             self._stale[moved] = True
         self.groups[moved] = trial
-        return len(moved)
+        return moved
+
+    def _keep(self, changed: NDArray[np.int64], spent: float) -> None:
+        """After a move of so many seconds bring the kept matrix up to date, begin to keep one, or stop."""
+        count, m = self.groups.shape
+        self._share += RECENT * (len(changed) / count * m * m - self._share)
+        if self._matrix is not None:
+            if self._share > 1.0:
+                self._forget()
+            else:
+                self._refresh(self._matrix, changed)
+        elif self.device is None and self._share < 1.0 and 4 * self.groups.size**2 <= KEPT_BYTES:
+            self._computed += 1
+            self._spent += spent
+            # As much as the whole matrix takes: what it saves will be worth it, if there is time.
+            if self._computed >= m * m and self._spent < KEPT_TIME * (1.0 - self._share) * self.remaining():
+                self._matrix = np.empty((self.groups.size, self.groups.size), np.float32)
+                self._refresh(self._matrix, np.arange(count))
+
+    def _forget(self) -> None:
+        self._matrix = None
+        self._computed, self._spent = 0, 0.0
+
+    def _refresh(self, matrix: NDArray[np.float32], changed: NDArray[np.int64]) -> None:
+        m = self.groups.shape[1]
+        members = np.column_stack([np.repeat(changed, m), np.tile(np.arange(m), len(changed))])
+        everything = np.arange(self.groups.size)
+        self._compute(members, everything, matrix, self.groups[changed].ravel(), self.workers)
 
     def _scored(self, groups: Groups) -> NDArray[np.float64]:
         """What groups keep, in the scale of ``problem.working``."""
@@ -149,33 +213,38 @@ class AssignmentMoves:
         return values
 
     def _exchange(self, members: NDArray[np.int64], chosen: NDArray[np.int64], workers: int) -> NDArray[np.float32]:
-        """What each chosen column would gain in the place of each other, the columns shared among workers."""
+        """What each chosen column would gain in the place of each other, shape (count, count)."""
         if self.device is not None:
             return self.device.submatrix(self.groups, members, chosen)
         count = chosen.shape[0]
         gain = np.empty((count, count), np.float32)
-        targets = np.arange(count)
+        if self._matrix is not None:
+            _kernels.pick(self._matrix, chosen, gain)
+        else:
+            self._compute(members, chosen, gain, np.arange(count), workers)
+        return gain
+
+    def _compute(
+        self,
+        members: NDArray[np.int64],
+        columns: NDArray[np.int64],
+        out: NDArray[np.float32],
+        targets: NDArray[np.int64],
+        workers: int,
+    ) -> None:
+        """Rows of the exchange matrix, the columns shared among workers."""
+        count = columns.shape[0]
         slices = max(1, min(workers, count // MIN_SLICE))
         edges = [count * k // slices // 2 * 2 for k in range(slices)] + [count]
 
-        def compute(k: int) -> None:
+        def part(k: int) -> None:
             first, last = edges[k], edges[k + 1]
-            exchange(
-                self._x,
-                self.groups,
-                members,
-                self.problem.pattern.n,
-                chosen[first:last],
-                first,
-                gain,
-                targets,
-            )
+            exchange(self._x, self.groups, members, self.problem.pattern.n, columns[first:last], first, out, targets)
 
-        others = [self.pool.submit(compute, k) for k in range(1, slices)]
-        compute(0)
+        others = [self.pool.submit(part, k) for k in range(1, slices)]
+        part(0)
         for task in others:
             task.result()
-        return gain
 
     def spread(self) -> float:
         """Interquartile range of what a swap of two random columns of different groups changes: a robust scale.
