@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 # Entries of a matrix from which threads pay: tens of milliseconds of one core.
-LARGE = 1 << 26
+LARGE = 1 << 25
 
 
 def available_cores() -> int:

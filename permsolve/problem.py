@@ -61,7 +61,7 @@ class Problem:
 
     Notes
     -----
-    Matrices of 2**26 entries and more are laid out and scored by all cores.
+    Matrices of 2**25 entries and more are laid out and scored by all cores.
 
     Examples
     --------

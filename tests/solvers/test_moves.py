@@ -23,19 +23,24 @@ from permsolve_solvers.moves.picture import Picture, Pictures
 from permsolve_solvers.moves.state import State
 
 
+def filled(gain: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Filled up to whole steps of columns."""
+    size = gain.shape[0]
+    wide = np.full((size, -(-size // STEP) * STEP), -FAR, np.float32)
+    wide[:, :size] = gain
+    return wide
+
+
 def assigned(
     gain: NDArray[np.float32], price: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Columns of the rows, and the prices at the end."""
-    size = gain.shape[0]
-    width = -(-size // STEP) * STEP
-    wide = np.full((size, width), -FAR, np.float32)
-    wide[:, :size] = gain
-    prices = np.zeros(width, np.float32)
+    wide = filled(gain)
+    prices = np.zeros(wide.shape[1], np.float32)
     if price is not None:
-        prices[:size] = price
+        prices[: len(price)] = price
     columns: NDArray[np.int64] = assign(wide, prices)
-    return columns, prices[:size]
+    return columns, prices[: len(gain)]
 
 
 @settings(max_examples=150, deadline=None)
@@ -82,7 +87,7 @@ def test_prices_are_remembered_by_column() -> None:
     first = np.float32(0.0)
     for rise in (0.0, 5.0, -70.0):
         gain = (worth + rise + 1e-3 * rng.normal(size=(12, 12))).astype(np.float32)
-        _kernels.redistributed(groups, members, chosen, gain, 0.0, noise, prices, rng)
+        _kernels.redistributed(groups, members, chosen, filled(gain), 0.0, noise, prices, rng)
         assert np.isnan(prices).sum() == 36
         np.testing.assert_allclose(prices[chosen] - prices[chosen].mean(), worth - worth.mean(), atol=0.01)
         if rise == 0.0:
@@ -120,13 +125,13 @@ def test_cyclic_exchanges_are_told_apart() -> None:
     gain[np.arange(5), receives] = 1.0
     prices, noise = np.full(20, np.nan, np.float32), np.zeros(100, np.float32)
     rng = np.random.default_rng(0)
-    moved, trial, cycle = _kernels.redistributed(groups, members, chosen, gain, 0.0, noise, prices, rng)
+    moved, trial, cycle = _kernels.redistributed(groups, members, chosen, filled(gain), 0.0, noise, prices, rng)
     assert sorted(moved) == [0, 1, 3, 4]
     assert len(set(cycle)) == 1
     assert {int(g): int(row[2]) for g, row in zip(moved, trial, strict=True)} == {0: 14, 1: 18, 3: 6, 4: 2}
     gain[:] = 0.0
     gain[[0, 1, 3, 4], [1, 0, 4, 3]] = 1.0
-    moved, _, cycle = _kernels.redistributed(groups, members, chosen, gain, 0.0, noise, prices, rng)
+    moved, _, cycle = _kernels.redistributed(groups, members, chosen, filled(gain), 0.0, noise, prices, rng)
     parts = {frozenset(moved[cycle == number].tolist()) for number in set(cycle)}
     assert parts == {frozenset({0, 1}), frozenset({3, 4})}
 

@@ -23,6 +23,8 @@ Groups = NDArray[np.int64]
 # The opening phase of assignment moves ends when its last WINDOW rounds brought less than this share of its gain.
 # Where one exchange matrix spans all columns, perturbation overtakes them early; beyond, much later (measured).
 WINDOW = 32
+# Rounds of it between two looks of the core at what is kept: that takes as long as a round where a GPU does the rest.
+OFFER_EVERY = 16
 STALL_WHOLE = 0.01
 STALL_BLOCKS = 0.0003
 # Work between two looks at the clock, in maxima-and-additions (some 15 ms on one core), and groups whose rows
@@ -126,7 +128,7 @@ class LocalSearch:
         while not run.should_stop(iterations=1):
             moves.move()
             history.append(float(moves.values.sum()))
-            if len(history) % problem.pattern.m == 0:
+            if len(history) % OFFER_EVERY == 0:
                 run.offer(from_groups(groups, problem.columns))
             if device is None and run.remaining < patience:  # a full exchange matrix would not be ready in time to pay
                 continue

@@ -3,7 +3,6 @@
 import numpy as np
 from numba import njit
 
-from permsolve_solvers.moves._lanes import FAR, STEP
 from permsolve_solvers.moves._lap import assign
 
 # How much of a column's price the last assignment makes, noise and all (measured).
@@ -47,11 +46,11 @@ def pick(matrix, columns, out):
 
 @njit(cache=True, nogil=True)
 def redistributed(groups, members, chosen, gain, temperature, noise, prices, rng):
-    """Put the chosen columns back by the best assignment for ``gain`` plus noise.
+    """Put the chosen columns back by the best assignment for ``gain`` plus noise, which is added to it.
 
-    ``noise`` holds standard Gumbel variates; each row of ``gain`` takes a run of them from a random place. ``prices``
-    holds what each column of the problem cost in earlier assignments, NaN when there was none, and is brought up to
-    date.
+    ``gain`` is filled up with ``-FAR`` to whole steps of columns, as :func:`.assign` wants it. ``noise`` holds standard
+    Gumbel variates; each row of ``gain`` takes a run of them from a random place. ``prices`` holds what each column of
+    the problem cost in earlier assignments, NaN when there was none, and is brought up to date.
 
     Returns
     -------
@@ -63,19 +62,17 @@ def redistributed(groups, members, chosen, gain, temperature, noise, prices, rng
         Number of the cyclic exchange that each is part of: any of them can be done without the others.
     """
     count = chosen.shape[0]
-    wide = np.full((count, -(-count // STEP) * STEP), np.float32(-FAR), np.float32)
-    scale = np.float32(temperature)
-    for a in range(count):
-        row = wide[a, :count]
-        row[:] = gain[a]
-        if temperature > 0.0:
+    if temperature > 0.0:
+        scale = np.float32(temperature)
+        for a in range(count):
             start = int(rng.random() * (noise.shape[0] - count))
             run = noise[start : start + count]
+            row = gain[a]
             for b in range(count):
                 row[b] += scale * run[b]
-    price = np.zeros(wide.shape[1], np.float32)
-    _recall(wide, chosen, prices, price)
-    receives = assign(wide, price)
+    price = np.zeros(gain.shape[1], np.float32)
+    _recall(gain, chosen, prices, price)
+    receives = assign(gain, price)
     _remember(chosen, price, prices)
     trial = np.empty((count, groups.shape[1]), np.int64)
     moved = np.empty(count, np.int64)

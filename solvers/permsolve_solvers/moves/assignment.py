@@ -14,6 +14,7 @@ from permsolve.kernels.exchange import exchange
 from permsolve.kernels.scoring import group_values
 from permsolve.problem import Problem
 from permsolve_solvers.moves import _kernels
+from permsolve_solvers.moves._lanes import FAR, STEP
 from permsolve_solvers.moves.picture import Picture
 from permsolve_solvers.moves.state import Groups, Saliency
 
@@ -22,6 +23,9 @@ MAX_GROUPS = 4096
 # Work on a part between two looks at the clock, in maxima-and-additions, where a part is that large.
 PART_WORK = 5e10
 MIN_GROUPS = 512
+# So few also while more than this share of the groups change in a move, without noise and with: far from equilibrium
+# large assignments take long, and small ones bring as much (measured).
+UNSETTLED = (0.25, 0.5)
 # Fewest columns of a matrix that are worth a worker's while.
 MIN_SLICE = 32
 # Least and most numbers that noise is taken from.
@@ -100,7 +104,9 @@ class AssignmentMoves:
         if self.device is None:
             most = min(most, max(MIN_GROUPS, int((PART_WORK / self.problem.rows) ** 0.5)))
         self._parts = -(-count // most)
-        self._rngs = self.rng.spawn(self._parts)
+        self._small_parts = max(self._parts, -(-count // MIN_GROUPS))
+        self._changed = count
+        self._rngs = self.rng.spawn(self._small_parts)
         self._matrix: NDArray[np.float32] | None = None
         self._share = 1.0
         self._computed, self._spent = 0, 0.0
@@ -138,24 +144,28 @@ class AssignmentMoves:
         """
         if temperature == 0.0:
             _ = self.values  # up to date: they decide
-        order = self.rng.permutation(self.groups.shape[0])
-        if self._parts == 1:
+        count = self.groups.shape[0]
+        order = self.rng.permutation(count)
+        unsettled = self._changed > UNSETTLED[temperature > 0.0] * count
+        parts = self._small_parts if unsettled else self._parts
+        if parts == 1:
             begun = time.perf_counter()
             changed = self._redistribute(order, temperature, self._rngs[0], self.workers)
             self._keep(changed, time.perf_counter() - begun)
+            self._changed = len(changed)
             return len(changed)
-        each = max(1, self.workers // self._parts)
+        each = max(1, self.workers // parts)
         tasks = [
             self.pool.submit(
-                self._redistribute,
-                np.ascontiguousarray(order[part :: self._parts]),
-                temperature,
-                self._rngs[part],
-                each,
+                self._redistribute, np.ascontiguousarray(order[part::parts]), temperature, self._rngs[part], each
             )
-            for part in range(self._parts)
+            for part in range(parts)
         ]
-        return sum(len(task.result()) for task in tasks)
+        changes = sum(len(task.result()) for task in tasks)
+        self._changed = changes
+        if self._matrix is not None:
+            self._forget()
+        return changes
 
     def _redistribute(
         self, picked: NDArray[np.int64], temperature: float, rng: np.random.Generator, workers: int
@@ -213,12 +223,13 @@ class AssignmentMoves:
         return values
 
     def _exchange(self, members: NDArray[np.int64], chosen: NDArray[np.int64], workers: int) -> NDArray[np.float32]:
-        """What each chosen column would gain in the place of each other, shape (count, count)."""
-        if self.device is not None:
-            return self.device.submatrix(self.groups, members, chosen)
+        """What each chosen column would gain in the place of each other; ``-FAR`` in columns beyond, to whole steps."""
         count = chosen.shape[0]
-        gain = np.empty((count, count), np.float32)
-        if self._matrix is not None:
+        gain = np.empty((count, -(-count // STEP) * STEP), np.float32)
+        gain[:, count:] = -FAR
+        if self.device is not None:
+            gain[:, :count] = self.device.submatrix(self.groups, members, chosen)
+        elif self._matrix is not None:
             _kernels.pick(self._matrix, chosen, gain)
         else:
             self._compute(members, chosen, gain, np.arange(count), workers)
@@ -255,7 +266,7 @@ class AssignmentMoves:
         for _ in range(4):
             picked = self.rng.permutation(self.groups.shape[0])[:64]
             members, chosen = _kernels.choose(self.groups, picked, self.problem.columns, self.rng)
-            gain = self._exchange(members, chosen, 1)
+            gain = self._exchange(members, chosen, 1)[:, : len(chosen)]
             gains.append((gain + gain.T)[np.triu_indices(picked.shape[0], 1)])
         low, high = np.quantile(np.concatenate(gains), [0.25, 0.75])
         least = 1e-9 * float(self.values.max())
