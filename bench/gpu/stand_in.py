@@ -95,12 +95,12 @@ class StandIn:
             self.busy += time.perf_counter() - begun
             self.calls += 1
 
-    def submatrix(self, groups: Groups, members: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float32]:
+    def submatrix(
+        self, groups: Groups, members: NDArray[np.int64], columns: NDArray[np.int64], out: NDArray[np.float32]
+    ) -> None:
         """What each of some columns would gain in the place of each of some members."""
         with self._timed():
-            out = np.empty((len(members), len(columns)), np.float32)
             self._compute(groups, members, columns, out, np.arange(len(members)))
-        return out
 
     def hold(self) -> None:
         """Make room for the whole matrix."""

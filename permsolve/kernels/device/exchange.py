@@ -1,5 +1,6 @@
 """The exchange matrix of a problem on the GPU."""
 
+import math
 import threading
 from typing import Any
 
@@ -70,7 +71,9 @@ class DeviceExchange:
         self._all: Any = None
         self._held: dict[str, Any] = {}
 
-    def submatrix(self, groups: Groups, members: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float32]:
+    def submatrix(
+        self, groups: Groups, members: NDArray[np.int64], columns: NDArray[np.int64], out: NDArray[np.float32]
+    ) -> None:
         """What each of some columns would gain in the place of each of some members.
 
         Parameters
@@ -81,17 +84,13 @@ class DeviceExchange:
             Members as (group, position in group).
         columns : ndarray of int64, shape (width,)
             Columns that may come in.
-
-        Returns
-        -------
-        ndarray of float32, shape (count, width)
+        out : ndarray of float32, shape (count, at least width), C order
+            Receives the entries; columns beyond get any numbers.
         """
-        count, width = members.shape[0], columns.shape[0]
         with self._lock:
-            out: Any = cuda.device_array((count, width), np.float32)
-            self._compute(groups, members, self._columns(columns), width, np.arange(count), out)
-            result: NDArray[np.float32] = out.copy_to_host()
-        return result
+            room = self._room("out", out.shape)
+            self._compute(groups, members, self._columns(columns), columns.shape[0], np.arange(len(members)), room)
+            room.copy_to_host(out)
 
     def hold(self) -> None:
         """Make room for the whole matrix on the GPU.
@@ -213,12 +212,13 @@ class DeviceExchange:
             kernels.add_parts[(-(-width // THREADS), count), THREADS](sums, chosen_targets, out)
 
     def _room(self, name: str, shape: tuple[int, ...]) -> Any:
-        """Float32 entries on the GPU for what is forgotten after a call: the same as last time if the shape is."""
+        """Float32 entries on the GPU for what is forgotten after a call: the same as last time if they are enough."""
+        size = math.prod(shape)
         held = self._held.get(name)
-        if held is None or held.shape != shape:
-            self._held[name] = None  # freed before as much again is taken
-            self._held[name] = cuda.device_array(shape, np.float32)
-        return self._held[name]
+        if held is None or held.shape[0] < size:
+            self._held[name] = held = None  # freed before more is taken
+            self._held[name] = held = cuda.device_array(size, np.float32)
+        return held[:size].reshape(*shape)
 
 
 def _uploaded(x: NDArray[np.float32]) -> Any:

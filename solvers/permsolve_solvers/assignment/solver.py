@@ -7,9 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from permsolve.checks import require_positive, require_whole
 from permsolve.errors import InvalidOptionError
 from permsolve.kernels.device.availability import check_device
@@ -18,24 +15,14 @@ from permsolve.problem import Problem
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
 from permsolve_solvers.moves.assignment import AssignmentMoves
+from permsolve_solvers.moves.cooling import COLD, HOT, Cooling, temperature
 from permsolve_solvers.moves.device import on_device
-from permsolve_solvers.moves.picture import Pictures
-from permsolve_solvers.moves.state import State
 
-# Share of an annealing cycle spent at temperature zero, at its end.
-QUENCH = 0.06
 # Rounds of the first cycle when there is no time limit to fit into; each later one takes twice as many.
 FIRST_CYCLE = 250
 # A warm start is annealed from this share (geometric) of the way between hot and cold.
 WARM = 0.6
 OFFER_EVERY = 16
-# Maxima-and-additions per second of one core on the true saliency, roughly, and exchange matrices of it for which there
-# must be time.
-SPEED = 1e10
-TRUTH_MATRICES = 3
-# Groups that tell whether the coarse saliency will do, and how much of the temperature its rounding may be (measured).
-PICTURED = 64
-TOLERANCE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +35,7 @@ class Assignment:
     temperature falls geometrically and ends with moves without noise. The cycle is fitted into the
     time limit; without one, cycles of doubling length follow each other. One iteration is one move of all groups.
 
-    While noise hides its rounding, the matrix is that of a coarse saliency (:class:`.Pictures`), and of moves without
+    While noise hides its rounding, the matrix is that of a coarse saliency (:class:`.Cooling`), and of moves without
     noise, which propose several cyclic exchanges at once, each is checked in float64.
 
     Parameters
@@ -70,8 +57,8 @@ class Assignment:
         compiled=True,
     )
 
-    hot: float = 0.08
-    cold: float = 0.018
+    hot: float = HOT
+    cold: float = COLD
     cycles: int | None = None
     device: str = "cpu"
 
@@ -94,18 +81,11 @@ class Assignment:
         with ThreadPoolExecutor(run.workers) as pool:
             left = (lambda: run.remaining) if run.timed else (lambda: math.inf)
             moves = AssignmentMoves(problem, groups, pool, run.workers, rng, device, left)
-            unit = moves.spread()
-            pictures = None if device is not None else self._pictures(problem, groups)
-            hot = True
+            cooling = Cooling(problem, run, moves)
             best = -math.inf  # of what was offered, as the moves count it: the core scores anew whatever it is offered
-            for number, temperature in enumerate(self._temperatures(run)):
-                if pictures is not None and temperature > 0.0:
-                    moves.look_at(pictures.at(temperature * unit))
-                elif hot and self._time_for_truth(problem, run):
-                    moves.look_at(None)
-                hot = temperature > 0.0
-                moves.move(temperature * unit)
-                due = number % OFFER_EVERY == 0 or temperature == 0.0
+            for number, level in enumerate(self._temperatures(run)):
+                cooling.move(level)
+                due = number % OFFER_EVERY == 0 or level == 0.0
                 if due and (kept := float(moves.values.sum())) > best:
                     best = kept
                     run.offer(from_groups(groups, problem.columns))
@@ -113,18 +93,6 @@ class Assignment:
                     break
         run.offer(from_groups(groups, problem.columns))
         return Outcome()
-
-    @staticmethod
-    def _time_for_truth(problem: Problem, run: Run) -> bool:
-        """Whether moves without noise have time for the true saliency; else they are proposed by the last picture."""
-        matrix = float(problem.columns) ** 2 * problem.rows / (SPEED * run.workers)
-        return not run.timed or TRUTH_MATRICES * matrix <= run.remaining
-
-    @staticmethod
-    def _pictures(problem: Problem, groups: NDArray[np.int64]) -> Pictures:
-        """Coarse saliencies that are fine enough for some of the groups."""
-        some = groups[np.random.default_rng(0).permutation(groups.shape[0])[:PICTURED]]
-        return Pictures(problem, State.of(problem.working, some, problem.pattern.n, problem.columns), TOLERANCE)
 
     def _temperatures(self, run: Run) -> Iterator[float]:
         """Temperatures of the rounds, in units of the swap spread."""
@@ -137,8 +105,7 @@ class Assignment:
                 return
             begun, done = run.elapsed, 0
             while (share := self._share(run, begun) if run.timed else done / length) < 1.0:
-                cooling = share / (1.0 - QUENCH)
-                yield start * (self.cold / start) ** cooling if cooling < 1.0 else 0.0
+                yield temperature(share, start, self.cold)
                 done += 1
             length *= 2
 

@@ -1,5 +1,6 @@
 """The ``local-search`` solver."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,20 +14,19 @@ from permsolve.permutation import from_groups, to_groups
 from permsolve.problem import Problem
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
-from permsolve_solvers.local_search.batched import BatchedSearch
+from permsolve_solvers.local_search.batched import BatchedDescent
 from permsolve_solvers.local_search.descent import Descent
-from permsolve_solvers.moves.assignment import AssignmentMoves, SubmatrixSource
+from permsolve_solvers.local_search.reheating import reheat
+from permsolve_solvers.moves.assignment import AssignmentMoves
 from permsolve_solvers.moves.device import on_device
 
 Groups = NDArray[np.int64]
 
 # The opening phase of assignment moves ends when its last WINDOW rounds brought less than this share of its gain.
-# Where one exchange matrix spans all columns, perturbation overtakes them early; beyond, much later (measured).
 WINDOW = 32
+STALL = 0.01
 # Rounds of it between two looks of the core at what is kept: that takes as long as a round where a GPU does the rest.
 OFFER_EVERY = 16
-STALL_WHOLE = 0.01
-STALL_BLOCKS = 0.0003
 # Work between two looks at the clock, in maxima-and-additions (some 15 ms on one core), and groups whose rows
 # of the exchange matrix one perturbation step recomputes (measured: 5 to 9).
 SLICE = 2e8
@@ -36,40 +36,39 @@ MAX_STEPS = 2000
 # Swaps of a descent between two looks at the clock are sized the same way: two groups each.
 GROUPS_PER_SWAP = 2
 # Maxima-and-additions per second of one core, roughly, and for how many full exchange matrices there must be time
-# left to leave the assignment moves, which need none.
+# left to leave the assignment moves for chains, which need one each.
 SPEED = 1e10
 MATRICES_TO_PAY = 4
 # Most groups that one perturbation step may change; bounds what is kept for putting things back.
 REACH = 32
-# Steps on a block per column of it: computing its exchange matrix then takes about a tenth of the time.
-STEPS_PER_COLUMN = 0.4
 # Rounds without a better value after which a chain that is behind starts again from the best.
 PATIENCE = 20
 
 
 @dataclass(frozen=True, slots=True)
 class LocalSearch:
-    """Descent by assignment moves and swaps, then iterated descent with Metropolis acceptance.
+    """Descent by assignment moves and swaps, then perturbation and descent again and again.
 
     1. Assignment moves (:class:`.AssignmentMoves`) on submatrices of the exchange matrix, until they stall.
-    2. Up to ``block`` columns: every worker runs its own chain of perturbations with a full exchange matrix. More
-       columns: the groups are dealt at random into blocks, which the workers search side by side, then dealt again.
+    2. Up to ``chains`` columns: every worker descends by swaps and runs its own chain of perturbations, each a kick
+       and a swap descent with Metropolis acceptance, on an exchange matrix of all columns. More columns: all groups are
+       reheated and cooled again by assignment moves with noise (:func:`.reheat`), which stays if it gained.
 
-    On a GPU the full matrix of all columns stays there, and swaps and perturbations are done many at once
-    (:class:`.BatchedSearch`).
+    On a GPU the full matrix of all columns stays there, and after each cooling many swaps are done at once
+    (:class:`.BatchedDescent`).
 
-    One iteration is one assignment round or one perturbation step (of any worker).
+    One iteration is one assignment move of all groups, one batch of swaps, or one perturbation step of any worker.
 
     Parameters
     ----------
     kick : int, default 4
         Most groups that a perturbation rotates a column through, >= 2.
     temperature : float, default 0.3
-        Temperature of acceptance, in units of the interquartile range of what a random swap changes
+        Temperature of acceptance of chains, in units of the interquartile range of what a random swap changes
         at a local optimum; > 0.
-    block : int, default 512
-        Most columns that are searched together. Each worker needs ``4 * block**2`` bytes for the exchange
-        matrix, and ``4 * block * rows`` for the block's columns unless it spans them all. Not used on a GPU.
+    chains : int, default 160
+        Most columns of which chains are run. Each worker needs ``4 * chains**2`` bytes for the exchange matrix. Not
+        used on a GPU.
     device : {"cpu", "cuda"}, default "cpu"
         Where the exchange matrices are. On a GPU the matrix takes ``4 * columns**2`` bytes.
     """
@@ -84,12 +83,12 @@ class LocalSearch:
 
     kick: int = 4
     temperature: float = 0.3
-    block: int = 512
+    chains: int = 160
     device: str = "cpu"
 
     def __post_init__(self) -> None:
         check_device("local-search", self.device)
-        for name, least in (("kick", 2), ("block", 64)):
+        for name, least in (("kick", 2), ("chains", 8)):
             require_whole("local-search", name, getattr(self, name), least)
         require_positive("local-search", "temperature", self.temperature)
 
@@ -100,43 +99,38 @@ class LocalSearch:
             return Outcome()
         master, *rngs = run.generators(run.workers + 1)
         device = on_device(problem, run) if self.device == "cuda" else None
+        left = (lambda: run.remaining) if run.timed else (lambda: math.inf)
         with ThreadPoolExecutor(run.workers) as pool:
-            self._assign(problem, run, groups, master, pool, device)
+            moves = AssignmentMoves(problem, groups, pool, run.workers, master, device, left)
+            chained = device is None and groups.size <= self.chains
+            self._open(problem, run, moves, MATRICES_TO_PAY * groups.size**2 * problem.rows / SPEED if chained else 0.0)
+            if chained:
+                self._search_chains(problem, run, rngs, pool)
+                return Outcome()
+            swaps = None
             if device is not None:
-                BatchedSearch(problem, device, master, self.kick, self.temperature).search(run)
-            elif groups.size <= self.block:
-                self._search_whole(problem, run, rngs, pool)
-            else:
-                self._search_blocks(problem, run, master, rngs, pool)
+                swaps = BatchedDescent(problem, device, groups)
+                moves.reset(swaps.descended(groups, run))
+                run.offer(from_groups(groups, problem.columns))
+            reheat(problem, run, moves, swaps)
         return Outcome()
 
-    def _assign(
-        self,
-        problem: Problem,
-        run: Run,
-        groups: Groups,
-        rng: np.random.Generator,
-        pool: ThreadPoolExecutor,
-        device: SubmatrixSource | None,
-    ) -> None:
-        """Assignment moves on submatrices computed on the spot, while they bring much for their time."""
-        moves = AssignmentMoves(problem, groups, pool, run.workers, rng, device)
+    @staticmethod
+    def _open(problem: Problem, run: Run, moves: AssignmentMoves, patience: float) -> None:
+        """Assignment moves while they bring much for their time, or what comes after them takes too many seconds."""
         history = [float(moves.values.sum())]
-        width = min(groups.size, self.block)
-        patience = MATRICES_TO_PAY * width**2 * problem.rows / SPEED
-        stall = STALL_WHOLE if device is not None or groups.size <= self.block else STALL_BLOCKS
         while not run.should_stop(iterations=1):
             moves.move()
             history.append(float(moves.values.sum()))
             if len(history) % OFFER_EVERY == 0:
-                run.offer(from_groups(groups, problem.columns))
-            if device is None and run.remaining < patience:  # a full exchange matrix would not be ready in time to pay
+                run.offer(from_groups(moves.groups, problem.columns))
+            if run.remaining < patience:
                 continue
-            if len(history) > WINDOW and history[-1] - history[-1 - WINDOW] <= stall * (history[-1] - history[0]):
+            if len(history) > WINDOW and history[-1] - history[-1 - WINDOW] <= STALL * (history[-1] - history[0]):
                 break
-        run.offer(from_groups(groups, problem.columns))
+        run.offer(from_groups(moves.groups, problem.columns))
 
-    def _search_whole(
+    def _search_chains(
         self, problem: Problem, run: Run, rngs: list[np.random.Generator], pool: ThreadPoolExecutor
     ) -> None:
         """One chain of perturbations per worker, each over all columns."""
@@ -171,36 +165,3 @@ class LocalSearch:
             run.offer(from_groups(state.groups, problem.columns))
         run.offer(from_groups(state.groups, problem.columns))
         return state
-
-    def _search_blocks(
-        self,
-        problem: Problem,
-        run: Run,
-        rng: np.random.Generator,
-        rngs: list[np.random.Generator],
-        pool: ThreadPoolExecutor,
-    ) -> None:
-        """Deal the groups into blocks, search the blocks side by side, deal again."""
-        count = problem.group_count
-        size = self.block // problem.pattern.m
-        parts = -(-count // size)
-        steps = max(1, int(STEPS_PER_COLUMN * self.block))
-
-        def search(picked: NDArray[np.int64], rng: np.random.Generator) -> Groups:
-            state = Descent.of(problem.working, groups[picked], problem.pattern.n, problem.columns)
-            state.descend()
-            best = state.groups.copy()
-            improved = state.perturb(steps, self.kick, self.temperature * state.spread(rng), REACH, rng)
-            return state.named(best if improved is None else improved)
-
-        groups = to_groups(run.permutation, problem.pattern)
-        while not run.should_stop():
-            order = rng.permutation(count)
-            for first in range(0, parts, len(rngs)):
-                blocks = [order[part::parts] for part in range(first, min(first + len(rngs), parts))]
-                tasks = [pool.submit(search, block, rng) for block, rng in zip(blocks, rngs, strict=False)]
-                for block, task in zip(blocks, tasks, strict=True):
-                    groups[block] = task.result()
-                run.offer(from_groups(groups, problem.columns))
-                if run.should_stop(iterations=steps * len(blocks)):
-                    break

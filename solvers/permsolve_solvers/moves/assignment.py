@@ -18,14 +18,19 @@ from permsolve_solvers.moves._lanes import FAR, STEP
 from permsolve_solvers.moves.picture import Picture
 from permsolve_solvers.moves.state import Groups, Saliency
 
-# Most groups in one assignment problem: the more, the more a move brings for its time (measured up to 2752).
+# Most groups in one assignment problem: the more, the more a move brings for its time, if there is time for many moves
+# (measured up to 2752). Where a GPU computes the matrix the assignments are what takes time, and the matrix of more
+# groups does not stay in the caches.
 MAX_GROUPS = 4096
+MAX_GROUPS_BESIDE_GPU = 1408
 # Work on a part between two looks at the clock, in maxima-and-additions, where a part is that large.
 PART_WORK = 5e10
+# Moves begin with parts of so many groups, which become half as many where there is time for LEAST_MOVES moves of twice
+# the size. How the time of a move rises with the size is the power GROWTH (1.3 to 2.1 measured).
 MIN_GROUPS = 512
-# So few also while more than this share of the groups change in a move, without noise and with: far from equilibrium a
-# large assignment takes long, up to a second for 2752 groups (measured).
-UNSETTLED = (0.25, 0.5)
+LEAST_MOVES = 60
+GROWTH = 1.5
+PROBE = 3
 # Fewest columns of a matrix that are worth a worker's while.
 MIN_SLICE = 32
 # Least and most numbers that noise is taken from.
@@ -44,8 +49,10 @@ class SubmatrixSource(Protocol):
     Entries may lack what cancels in every exchange of columns.
     """
 
-    def submatrix(self, groups: Groups, members: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float32]:
-        """What each of some columns would gain in the place of each of some members."""
+    def submatrix(
+        self, groups: Groups, members: NDArray[np.int64], columns: NDArray[np.int64], out: NDArray[np.float32]
+    ) -> None:
+        """Write what each of some columns would gain in the place of each of some members; columns beyond are free."""
         ...
 
     def group_values(self, groups: Groups) -> NDArray[np.float64]:
@@ -63,8 +70,8 @@ class AssignmentMoves:
     from the redistributions, each weighted by about ``exp(gain / temperature)``.
 
     Very many groups, or groups of very many rows, are dealt at random into parts, which the workers handle side by
-    side; otherwise the workers share the computation of the matrix. When few groups change, the exchange matrix of all
-    columns is kept, and only their rows are computed anew.
+    side; otherwise the workers share the computation of the matrix. There are the fewer parts the more moves there is
+    time for. When few groups change, the exchange matrix of all columns is kept, and only their rows are computed anew.
 
     Parameters
     ----------
@@ -100,18 +107,19 @@ class AssignmentMoves:
         self._x: Saliency = self.problem.working
         self._unit = 1.0
         self._prices = np.full(self.groups.size, np.nan, np.float32)
-        most = MAX_GROUPS
+        most = MAX_GROUPS_BESIDE_GPU
         if self.device is None:
-            most = min(most, max(MIN_GROUPS, int((PART_WORK / self.problem.rows) ** 0.5)))
-        self._parts = -(-count // most)
-        self._small_parts = max(self._parts, -(-count // MIN_GROUPS))
-        self._changed = count
-        self._rngs = self.rng.spawn(self._small_parts)
+            most = min(MAX_GROUPS, max(MIN_GROUPS, int((PART_WORK / self.problem.rows) ** 0.5)))
+        self._least_parts = -(-count // most)
+        self._parts = max(self._least_parts, -(-count // MIN_GROUPS))
+        self._probes = 0
+        self._rngs = self.rng.spawn(self._parts)
+        self._buffers: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * self._parts
         self._matrix: NDArray[np.float32] | None = None
         self._share = 1.0
         self._computed, self._spent = 0, 0.0
         # A tiny offset keeps the logarithm finite. The table is long enough that runs of it rarely meet.
-        size = int(np.clip((count // self._parts) ** 2, *NOISE))
+        size = int(np.clip((count // self._least_parts) ** 2, *NOISE))
         exponential = self.rng.standard_exponential(size, dtype=np.float32) + np.float32(1e-30)
         self._noise: NDArray[np.float32] = -np.log(exponential)
 
@@ -144,35 +152,48 @@ class AssignmentMoves:
         """
         if temperature == 0.0:
             _ = self.values  # up to date: they decide
-        count = self.groups.shape[0]
-        order = self.rng.permutation(count)
-        unsettled = self._changed > UNSETTLED[temperature > 0.0] * count
-        parts = self._small_parts if unsettled else self._parts
-        if parts == 1:
-            begun = time.perf_counter()
-            changed = self._redistribute(order, temperature, self._rngs[0], self.workers)
+        order = self.rng.permutation(self.groups.shape[0])
+        begun = time.perf_counter()
+        if self._parts == 1:
+            changed = self._redistribute(order, temperature, 0, self.workers)
             self._keep(changed, time.perf_counter() - begun)
-            self._changed = len(changed)
             return len(changed)
-        each = max(1, self.workers // parts)
+        each = max(1, self.workers // self._parts)
         tasks = [
             self.pool.submit(
-                self._redistribute, np.ascontiguousarray(order[part::parts]), temperature, self._rngs[part], each
+                self._redistribute, np.ascontiguousarray(order[part :: self._parts]), temperature, part, each
             )
-            for part in range(parts)
+            for part in range(self._parts)
         ]
         changes = sum(len(task.result()) for task in tasks)
-        self._changed = changes
-        if self._matrix is not None:
-            self._forget()
+        self._widen(time.perf_counter() - begun)
         return changes
 
+    def reset(self, groups: Groups) -> None:
+        """Go to other groups of the same columns."""
+        changed = np.flatnonzero((groups != self.groups).any(axis=1))
+        self.groups[changed] = groups[changed]
+        self._stale[changed] = True
+        if self._matrix is not None:
+            self._refresh(self._matrix, changed)
+
+    def _widen(self, spent: float) -> None:
+        """After a move of so many seconds go over to fewer parts, if there is time for enough moves of theirs."""
+        self._probes += 1
+        fewer = max(self._least_parts, -(-self._parts // 2))
+        if self._probes < PROBE or fewer == self._parts:
+            return
+        if LEAST_MOVES * spent * (self._parts / fewer) ** GROWTH <= self.remaining():
+            self._parts = fewer
+            self._probes = 0
+
     def _redistribute(
-        self, picked: NDArray[np.int64], temperature: float, rng: np.random.Generator, workers: int
+        self, picked: NDArray[np.int64], temperature: float, part: int, workers: int
     ) -> NDArray[np.int64]:
-        """Move some groups; which changed."""
+        """Move the groups of a part; which changed."""
+        rng = self._rngs[part]
         members, chosen = _kernels.choose(self.groups, picked, self.problem.columns, rng)
-        gain = self._exchange(members, chosen, workers)
+        gain = self._exchange(members, chosen, part, workers)
         moved: NDArray[np.int64]
         moved, trial, cycle = _kernels.redistributed(
             self.groups, members, chosen, gain, temperature / self._unit, self._noise, self._prices, rng
@@ -222,17 +243,25 @@ class AssignmentMoves:
         group_values(self.problem.working, groups, self.problem.pattern.n, values)
         return values
 
-    def _exchange(self, members: NDArray[np.int64], chosen: NDArray[np.int64], workers: int) -> NDArray[np.float32]:
-        """What each chosen column would gain in the place of each other; ``-FAR`` in columns beyond, to whole steps."""
+    def _exchange(
+        self, members: NDArray[np.int64], chosen: NDArray[np.int64], part: int, workers: int
+    ) -> NDArray[np.float32]:
+        """What each chosen column would gain in the place of each other; ``-FAR`` in columns beyond, to whole steps.
+
+        It is where the last one of the same part was.
+        """
         count = chosen.shape[0]
-        gain = np.empty((count, -(-count // STEP) * STEP), np.float32)
-        gain[:, count:] = -FAR
+        width = -(-count // STEP) * STEP
+        if self._buffers[part].size < count * width:
+            self._buffers[part] = np.empty(count * width, np.float32)
+        gain = self._buffers[part][: count * width].reshape(count, width)
         if self.device is not None:
-            gain[:, :count] = self.device.submatrix(self.groups, members, chosen)
+            self.device.submatrix(self.groups, members, chosen, gain)
         elif self._matrix is not None:
             _kernels.pick(self._matrix, chosen, gain)
         else:
             self._compute(members, chosen, gain, np.arange(count), workers)
+        gain[:, count:] = -FAR
         return gain
 
     def _compute(
@@ -266,7 +295,7 @@ class AssignmentMoves:
         for _ in range(4):
             picked = self.rng.permutation(self.groups.shape[0])[:64]
             members, chosen = _kernels.choose(self.groups, picked, self.problem.columns, self.rng)
-            gain = self._exchange(members, chosen, 1)[:, : len(chosen)]
+            gain = self._exchange(members, chosen, 0, 1)[:, : len(chosen)]
             gains.append((gain + gain.T)[np.triu_indices(picked.shape[0], 1)])
         low, high = np.quantile(np.concatenate(gains), [0.25, 0.75])
         least = 1e-9 * float(self.values.max())
