@@ -74,8 +74,8 @@ def test_an_unknown_name_lists_the_known_ones(name: str) -> None:
 
 def test_an_unknown_option_lists_the_known_ones() -> None:
     """Before anything is solved."""
-    with pytest.raises(InvalidOptionError, match=r"no option 'blokc': it takes .*block"):
-        solve(PROBLEM, "local-search", blokc=128)
+    with pytest.raises(InvalidOptionError, match=r"no option 'chians': it takes .*chains"):
+        solve(PROBLEM, "local-search", chians=128)
     with pytest.raises(InvalidOptionError, match="it takes none"):
         solve(PROBLEM, "identity", speed=3)
 

@@ -118,8 +118,8 @@ class Annealing:
         self, problem: Problem, run: Run, groups: Groups, rng: np.random.Generator, pool: ThreadPoolExecutor
     ) -> None:
         """A first local optimum, by assignment moves."""
-        moves = AssignmentMoves(problem, groups, pool, run.workers, rng)
         until = run.elapsed + DESCENT_SHARE * run.remaining if run.timed else math.inf
+        moves = AssignmentMoves(problem, groups, pool, run.workers, rng, remaining=lambda: until - run.elapsed)
         for _ in range(DESCENT_ROUNDS * problem.pattern.m):
             if run.should_stop() or run.elapsed > until:
                 break

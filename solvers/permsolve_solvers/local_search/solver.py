@@ -66,7 +66,7 @@ class LocalSearch:
     temperature : float, default 0.3
         Temperature of acceptance of chains, in units of the interquartile range of what a random swap changes
         at a local optimum; > 0.
-    chains : int, default 160
+    chains : int, default 256
         Most columns of which chains are run. Each worker needs ``4 * chains**2`` bytes for the exchange matrix. Not
         used on a GPU.
     device : {"cpu", "cuda"}, default "cpu"
@@ -83,7 +83,7 @@ class LocalSearch:
 
     kick: int = 4
     temperature: float = 0.3
-    chains: int = 160
+    chains: int = 256
     device: str = "cpu"
 
     def __post_init__(self) -> None:

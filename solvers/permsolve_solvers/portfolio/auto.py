@@ -9,7 +9,7 @@ from permsolve.problem import Problem
 from permsolve.registry import get_solver
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome
-from permsolve_solvers.moves.assignment import MAX_GROUPS
+from permsolve_solvers.moves.assignment import MAX_GROUPS_BESIDE_GPU
 from permsolve_solvers.moves.device import fits_device
 from permsolve_solvers.moves.pace import swap_seconds
 from permsolve_solvers.pricing.pace import pass_work, programme_seconds
@@ -31,8 +31,8 @@ START = 1.5
 SWAPS = 40.0
 SWAPS_GROUPS = 128
 SWAPS_POWER = 2.5
-# Up to so many rows perturbation does better than that (measured).
-FEW_ROWS = 32
+# Up to so many rows descent and reheating do better than that (measured).
+FEW_ROWS = 8
 # Fewest entries of a part of the exchange matrix, times rows, that are worth the way to a GPU (reasoned, not measured:
 # some 10 ms of one core, against some tenths of a millisecond of launches and copies), and seconds that compiling its
 # kernels may take.
@@ -114,7 +114,7 @@ class Auto:
     @staticmethod
     def _worth_a_gpu(problem: Problem, run: Run) -> bool:
         """Whether there is a GPU, and enough to do for it."""
-        work = float(min(problem.group_count, MAX_GROUPS)) ** 2 * problem.rows
+        work = float(min(problem.group_count, MAX_GROUPS_BESIDE_GPU)) ** 2 * problem.rows
         worth = work >= DEVICE_WORK and run.remaining >= DEVICE_SECONDS
         return worth and obstacle() is None and fits_device(problem)
 
