@@ -1,6 +1,7 @@
 """The compiled assignment routine and the assignment moves."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from bench.gpu.stand_in import StandIn
 from permsolve import Problem, solve
 from permsolve.errors import InvalidOptionError
 from permsolve.permutation import from_groups, to_groups
@@ -165,6 +167,56 @@ def test_the_kept_matrix_changes_nothing(monkeypatch: pytest.MonkeyPatch, coarse
     assert kept[79]
     assert not kept[0]
     assert not kept[-1]
+
+
+@pytest.mark.parametrize(("seconds", "device", "parts"), [(1e-9, False, 5), (1e9, False, 1), (1e9, True, 2)])
+def test_parts_become_larger_where_there_is_time(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, device: bool, parts: int
+) -> None:
+    """Step by step, after some moves of each size; not beyond what pays beside a GPU."""
+    monkeypatch.setattr(moves_module, "MIN_GROUPS", 2)
+    monkeypatch.setattr(moves_module, "MAX_GROUPS_BESIDE_GPU", 5)
+    problem = Problem(np.random.default_rng(0).random((30, 40), dtype=np.float32), "2:4")
+    groups = to_groups(np.arange(40), problem.pattern)
+    sizes: list[int] = []
+    matrix = StandIn(problem.working, 2)
+    exchange = AssignmentMoves._exchange
+
+    def noted(moves: AssignmentMoves, members: NDArray[np.int64], *rest: Any) -> NDArray[np.float32]:
+        sizes.append(len(members))
+        return exchange(moves, members, *rest)
+
+    monkeypatch.setattr(AssignmentMoves, "_exchange", noted)
+    with ThreadPoolExecutor(2) as pool:
+        source = matrix if device else None
+        moves = AssignmentMoves(problem, groups, pool, 2, np.random.default_rng(1), source, lambda: seconds)
+        for _ in range(12):
+            moves.move(0.1)
+    assert sizes[:5] == [2] * 5
+    assert set(sizes[-parts:]) == {10 // parts}
+    assert problem.value(from_groups(groups, 40)) == pytest.approx(float(moves.values.sum()))
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_going_to_other_groups(monkeypatch: pytest.MonkeyPatch, kept: bool) -> None:
+    """Values and, where it is kept, the matrix are those of the groups that it went to."""
+    monkeypatch.setattr(moves_module, "KEPT_BYTES", 1 << 30 if kept else 0)
+    problem = Problem(np.random.default_rng(4).random((64, 96), dtype=np.float32), "2:4")
+    groups = to_groups(np.arange(96), problem.pattern)
+    with ThreadPoolExecutor(2) as pool:
+        moves = AssignmentMoves(problem, groups, pool, 2, np.random.default_rng(1))
+        for _ in range(60):
+            moves.move()
+        assert (moves._matrix is not None) == kept
+        there, value = groups.copy(), float(moves.values.sum())
+        for _ in range(3):
+            moves.move(0.02 * moves.spread())
+        moves.reset(there)
+        assert groups.tolist() == there.tolist()
+        assert float(moves.values.sum()) == pytest.approx(value, rel=1e-12)
+        if moves._matrix is not None:
+            state = State.of(problem.working, there, 2, 96)
+            np.testing.assert_allclose(moves._matrix, state.e, atol=1e-4)
 
 
 def test_the_coarsest_picture_that_will_do() -> None:
