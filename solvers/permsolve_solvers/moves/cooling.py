@@ -32,7 +32,7 @@ class Cooling:
     """Assignment moves at temperatures in units of the swap spread, on as coarse a saliency as each allows.
 
     While noise hides its rounding, the matrix is that of a coarse saliency (:class:`.Pictures`); a GPU has the true one
-    all the time. Moves without noise are on the true one if there is time for that; else the last picture proposes them.
+    all the time. Moves without noise see the true one if there is time for that; else the last picture proposes them.
 
     Parameters
     ----------
