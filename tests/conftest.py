@@ -1,0 +1,23 @@
+"""The kernels are compiled by one of the processes that share the tests, not by each of them at the same time."""
+
+import numpy as np
+import pytest
+
+from permsolve import Problem, solve
+from permsolve.stopping import MaxIterations
+
+# Solvers that have few kernels in common, by number of the process; together they have nearly all.
+COMPILES = (
+    ("annealing", "column-generation"),
+    ("matching", "channel-swap", "stripe-groups", "exhaustive", "local-search"),
+)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile the share of this process, or read it from the cache; nothing where there is one process only."""
+    worker: dict[str, str] | None = getattr(session.config, "workerinput", None)
+    if worker is None:
+        return
+    problem = Problem(np.random.default_rng(0).random((16, 24)), "2:4")
+    for name in COMPILES[int(worker["workerid"].removeprefix("gw")) % len(COMPILES)]:
+        solve(problem, name, time_limit=1.0, stop=MaxIterations(1), workers=1)
