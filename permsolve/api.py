@@ -188,14 +188,16 @@ def _kind(pattern: Pattern) -> Pattern:
 
 @lru_cache(maxsize=256)
 def _warm_up(solver: type[Solver], device: str | None, pattern: Pattern, dtype: str) -> None:
-    """Run a solver once on a tiny problem that no solver proves at once, so that its kernels are compiled.
+    """Run a solver on a tiny problem that no solver proves at once, so that its kernels are compiled.
 
     On the device that was chosen, if one was.
     """
     saliency = np.random.default_rng(0).random((64, 8 * pattern.m)).astype(dtype)
     problem = Problem(saliency, pattern)
     options = {} if device is None else {"device": device}
-    solver(**options).solve(problem, Run(problem, stop=MaxIterations(solver.capabilities.warm_up)))
+    capabilities = solver.capabilities
+    for each in capabilities.warm_up_options:
+        solver(**options, **each).solve(problem, Run(problem, stop=MaxIterations(capabilities.warm_up)))
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """What a solver is: the protocol, what it can do, and what it returns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from permsolve.certificate import Certificate
 from permsolve.problem import Problem
@@ -31,6 +32,8 @@ class Capabilities:
         pays for compiling them or for loading them from the cache.
     warm_up : int
         Iterations of that run: enough to reach every phase on a problem of 8 groups.
+    warm_up_options : tuple of mapping
+        Options of that run; several where no single one reaches every phase.
     needs : tuple of str
         Distributions it needs beyond the core install.
     """
@@ -43,6 +46,7 @@ class Capabilities:
     patterns: str = "all"
     compiled: bool = False
     warm_up: int = 300
+    warm_up_options: tuple[Mapping[str, Any], ...] = ({},)
     needs: tuple[str, ...] = ()
 
 

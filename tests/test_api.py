@@ -271,3 +271,16 @@ def test_the_warm_up_reaches_the_proof(solver: str, pattern: str) -> None:
     iterations = get_solver(solver).capabilities.warm_up
     result = solve(Problem(saliency, pattern), solver, stop=MaxIterations(iterations), workers=1)
     assert result.stop_reason is StopReason.PROVEN
+
+
+def test_the_warm_up_reaches_every_phase_of_local_search() -> None:
+    """Chains of narrow problems and reheating, on the coarse saliency, of wide ones."""
+    code = (
+        "import numpy as np; from permsolve import Problem, solve;"
+        "from permsolve.kernels.exchange import exchange_coarse;"
+        "from permsolve_solvers.local_search._kernels import search;"
+        "solve(Problem(np.eye(8), '2:4'), 'local-search', time_limit=1e-9);"
+        "print(len(exchange_coarse.signatures), len(search.signatures))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=path_env())
+    assert all(int(count) > 0 for count in found.stdout.split())

@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Iterator
-from typing import Protocol
 
 from permsolve.permutation import from_groups
 from permsolve.problem import Problem
 from permsolve.run import Run
+from permsolve_solvers.local_search.batched import BatchedDescent
 from permsolve_solvers.moves.assignment import AssignmentMoves
 from permsolve_solvers.moves.cooling import COLD, Cooling, temperature
-from permsolve_solvers.moves.state import Groups
 
 # A cycle begins less hot than one from scratch. The first has so many moves, each later one GROWTH times as many
 # (measured: 0.05 to 0.065, 64 to 256, 1 to 1.5 within the spread of each other).
@@ -18,15 +17,7 @@ CYCLE = 64
 GROWTH = 1.5
 
 
-class Descends(Protocol):
-    """What brings groups to a local optimum under swaps: see :class:`.BatchedDescent`."""
-
-    def descended(self, groups: Groups, run: Run) -> Groups:
-        """The local optimum; the run may end it early."""
-        ...
-
-
-def reheat(problem: Problem, run: Run, moves: AssignmentMoves, swaps: Descends | None = None) -> None:
+def reheat(problem: Problem, run: Run, moves: AssignmentMoves, swaps: BatchedDescent | None = None) -> None:
     """Anneal what the moves have reached from a warm start; keep what gained, else put back what was before.
 
     Every cycle ends with moves without noise, and with swaps where there is what does them. One iteration is one move.

@@ -79,6 +79,7 @@ class LocalSearch:
         warm_start=True,
         parallel=True,
         compiled=True,
+        warm_up_options=({}, {"chains": 8}),  # narrow and wide
     )
 
     kick: int = 4
