@@ -175,6 +175,11 @@ class Run:
         """Ask the run to stop (what Ctrl-C does); safe from a signal handler or another thread."""
         self._interrupted.set()
 
+    @property
+    def cut_short(self) -> bool:
+        """Whether Ctrl-C or the time limit ends the run; unlike :meth:`should_stop` safe to ask from any thread."""
+        return self.interrupted or self.remaining <= 0.0
+
     @contextmanager
     def limited(self, seconds: float) -> Iterator[None]:
         """Give a solver that is run inside another one at most ``seconds`` of what is left.

@@ -182,7 +182,7 @@ def test_parts_become_larger_where_there_is_time(
     matrix = StandIn(problem.working, 2)
     exchange = AssignmentMoves._exchange
 
-    def noted(moves: AssignmentMoves, members: NDArray[np.int64], *rest: Any) -> NDArray[np.float32]:
+    def noted(moves: AssignmentMoves, members: NDArray[np.int64], *rest: Any) -> NDArray[np.float32] | None:
         sizes.append(len(members))
         return exchange(moves, members, *rest)
 
@@ -195,6 +195,31 @@ def test_parts_become_larger_where_there_is_time(
     assert sizes[:5] == [2] * 5
     assert set(sizes[-parts:]) == {10 // parts}
     assert problem.value(from_groups(groups, 40)) == pytest.approx(float(moves.values.sum()))
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_move_that_is_stopped_in_the_middle_changes_nothing(monkeypatch: pytest.MonkeyPatch, kept: bool) -> None:
+    """A matrix whose rows are not all brought up to date is not kept."""
+    monkeypatch.setattr(moves_module, "KEPT_BYTES", 1 << 30 if kept else 0)
+    monkeypatch.setattr(moves_module, "LOOK", 1)  # after every batch
+    problem = Problem(np.random.default_rng(4).random((64, 256), dtype=np.float32), "2:4")
+    groups = to_groups(np.arange(256), problem.pattern)
+    stopping = False
+    with ThreadPoolExecutor(2) as pool:
+        moves = AssignmentMoves(problem, groups, pool, 2, np.random.default_rng(1), stopped=lambda: stopping)
+        for _ in range(60):
+            moves.move()
+        assert (moves._matrix is not None) == kept
+        there, value = groups.copy(), float(moves.values.sum())
+        moves.reset(groups[::-1].copy())
+        moves.reset(there)
+        stopping = True
+        moves.reset(groups[::-1].copy())
+        assert moves._matrix is None
+        before = groups.copy()
+        assert moves.move(moves.spread()) == 0
+        assert groups.tolist() == before.tolist()
+        assert float(moves.values.sum()) == pytest.approx(value)
 
 
 @pytest.mark.parametrize("kept", [False, True])

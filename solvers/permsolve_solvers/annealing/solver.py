@@ -119,9 +119,16 @@ class Annealing:
     ) -> None:
         """A first local optimum, by assignment moves."""
         until = run.elapsed + DESCENT_SHARE * run.remaining if run.timed else math.inf
-        moves = AssignmentMoves(problem, groups, pool, run.workers, rng, remaining=lambda: until - run.elapsed)
+
+        def left() -> float:
+            return until - run.elapsed
+
+        def over() -> bool:
+            return run.cut_short or left() < 0.0
+
+        moves = AssignmentMoves(problem, groups, pool, run.workers, rng, remaining=left, stopped=over)
         for _ in range(DESCENT_ROUNDS * problem.pattern.m):
-            if run.should_stop() or run.elapsed > until:
+            if run.should_stop() or over():
                 break
             moves.move()
         run.offer(from_groups(groups, problem.columns))
@@ -198,14 +205,14 @@ class Annealing:
                     chain, made = chain_of(x, picked, rng), 0
                     for _ in range(looks):
                         made += chain.sample(temperature / unit, work / looks)
-                        if run.interrupted or run.remaining <= 0.0:
+                        if run.cut_short:
                             break
                     return chain, made
 
                 for picked, (chain, made) in zip(picks, pool.map(task, picks, rngs), strict=True):
                     groups[picked] = chain.state.named(chain.state.groups)
                     events += made
-                if run.interrupted or run.remaining <= 0.0:
+                if run.cut_short:
                     break
             run.offer(from_groups(groups, problem.columns))
             return events

@@ -80,7 +80,7 @@ class Assignment:
         device = on_device(problem, run) if self.device == "cuda" else None
         with ThreadPoolExecutor(run.workers) as pool:
             left = (lambda: run.remaining) if run.timed else (lambda: math.inf)
-            moves = AssignmentMoves(problem, groups, pool, run.workers, rng, device, left)
+            moves = AssignmentMoves(problem, groups, pool, run.workers, rng, device, left, lambda: run.cut_short)
             cooling = Cooling(problem, run, moves)
             best = -math.inf  # of what was offered, as the moves count it: the core scores anew whatever it is offered
             for number, level in enumerate(self._temperatures(run)):

@@ -102,7 +102,7 @@ class LocalSearch:
         device = on_device(problem, run) if self.device == "cuda" else None
         left = (lambda: run.remaining) if run.timed else (lambda: math.inf)
         with ThreadPoolExecutor(run.workers) as pool:
-            moves = AssignmentMoves(problem, groups, pool, run.workers, master, device, left)
+            moves = AssignmentMoves(problem, groups, pool, run.workers, master, device, left, lambda: run.cut_short)
             chained = device is None and groups.size <= self.chains
             self._open(problem, run, moves, MATRICES_TO_PAY * groups.size**2 * problem.rows / SPEED if chained else 0.0)
             if chained:

@@ -31,6 +31,10 @@ MIN_GROUPS = 512
 LEAST_MOVES = 60
 GROWTH = 1.5
 PROBE = 3
+# Rows of the matrix that a worker computes between two looks at the clock, in maxima-and-additions (some 0.1 s), and
+# whole batches of how many.
+LOOK = 1e9
+BATCH = 24
 # Fewest columns of a matrix that are worth a worker's while.
 MIN_SLICE = 32
 # Least and most numbers that noise is taken from.
@@ -89,6 +93,8 @@ class AssignmentMoves:
         Computes the submatrices of the exchange matrix, and what groups keep, on a GPU; the workers do when not given.
     remaining : callable, optional
         Says how many seconds there are left, for decisions that pay later; no end when not given.
+    stopped : callable, optional
+        Says that the search is over, asked from any thread: a move that it meets in the middle changes nothing.
     """
 
     problem: Problem
@@ -98,6 +104,7 @@ class AssignmentMoves:
     rng: np.random.Generator
     device: SubmatrixSource | None = None
     remaining: Callable[[], float] = field(default=lambda: math.inf)
+    stopped: Callable[[], bool] = field(default=lambda: False)
     _values: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -194,6 +201,8 @@ class AssignmentMoves:
         rng = self._rngs[part]
         members, chosen = _kernels.choose(self.groups, picked, self.problem.columns, rng)
         gain = self._exchange(members, chosen, part, workers)
+        if gain is None:
+            return np.empty(0, np.int64)
         moved: NDArray[np.int64]
         moved, trial, cycle = _kernels.redistributed(
             self.groups, members, chosen, gain, temperature / self._unit, self._noise, self._prices, rng
@@ -233,7 +242,8 @@ class AssignmentMoves:
         m = self.groups.shape[1]
         members = np.column_stack([np.repeat(changed, m), np.tile(np.arange(m), len(changed))])
         everything = np.arange(self.groups.size)
-        self._compute(members, everything, matrix, self.groups[changed].ravel(), self.workers)
+        if not self._compute(members, everything, matrix, self.groups[changed].ravel(), self.workers):
+            self._forget()
 
     def _scored(self, groups: Groups) -> NDArray[np.float64]:
         """What groups keep, in the scale of ``problem.working``."""
@@ -245,10 +255,10 @@ class AssignmentMoves:
 
     def _exchange(
         self, members: NDArray[np.int64], chosen: NDArray[np.int64], part: int, workers: int
-    ) -> NDArray[np.float32]:
+    ) -> NDArray[np.float32] | None:
         """What each chosen column would gain in the place of each other; ``-FAR`` in columns beyond, to whole steps.
 
-        It is where the last one of the same part was.
+        It is where the last one of the same part was. None when the search was stopped meanwhile.
         """
         count = chosen.shape[0]
         width = -(-count // STEP) * STEP
@@ -259,8 +269,8 @@ class AssignmentMoves:
             self.device.submatrix(self.groups, members, chosen, gain)
         elif self._matrix is not None:
             _kernels.pick(self._matrix, chosen, gain)
-        else:
-            self._compute(members, chosen, gain, np.arange(count), workers)
+        elif not self._compute(members, chosen, gain, np.arange(count), workers):
+            return None
         gain[:, count:] = -FAR
         return gain
 
@@ -271,20 +281,26 @@ class AssignmentMoves:
         out: NDArray[np.float32],
         targets: NDArray[np.int64],
         workers: int,
-    ) -> None:
-        """Rows of the exchange matrix, the columns shared among workers."""
+    ) -> bool:
+        """Rows of the exchange matrix, the columns shared among workers; whether all, False when stopped meanwhile."""
         count = columns.shape[0]
         slices = max(1, min(workers, count // MIN_SLICE))
         edges = [count * k // slices // 2 * 2 for k in range(slices)] + [count]
 
-        def part(k: int) -> None:
+        some = BATCH * math.ceil(LOOK / (BATCH * self.problem.rows * max(1, count // slices)))
+
+        def part(k: int) -> bool:
             first, last = edges[k], edges[k + 1]
-            exchange(self._x, self.groups, members, self.problem.pattern.n, columns[first:last], first, out, targets)
+            own = columns[first:last]
+            for start in range(0, len(members), some):
+                if start and self.stopped():
+                    return False
+                rows = slice(start, start + some)
+                exchange(self._x, self.groups, members[rows], self.problem.pattern.n, own, first, out, targets[rows])
+            return True
 
         others = [self.pool.submit(part, k) for k in range(1, slices)]
-        part(0)
-        for task in others:
-            task.result()
+        return all([part(0), *(task.result() for task in others)])
 
     def spread(self) -> float:
         """Interquartile range of what a swap of two random columns of different groups changes: a robust scale.
@@ -295,8 +311,11 @@ class AssignmentMoves:
         for _ in range(4):
             picked = self.rng.permutation(self.groups.shape[0])[:64]
             members, chosen = _kernels.choose(self.groups, picked, self.problem.columns, self.rng)
-            gain = self._exchange(members, chosen, 0, 1)[:, : len(chosen)]
+            gain = self._exchange(members, chosen, 0, 1)
+            if gain is None:
+                break
+            gain = gain[:, : len(chosen)]
             gains.append((gain + gain.T)[np.triu_indices(picked.shape[0], 1)])
-        low, high = np.quantile(np.concatenate(gains), [0.25, 0.75])
+        low, high = np.quantile(np.concatenate(gains), [0.25, 0.75]) if gains else (0.0, 0.0)
         least = 1e-9 * float(self.values.max())
         return max(float(high - low), least, float(np.finfo(np.float32).tiny))
