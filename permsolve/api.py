@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from types import FrameType
 from typing import Any
 
@@ -27,6 +26,7 @@ from permsolve.run import Run, TracePoint
 from permsolve.solver import Solver
 from permsolve.status import Status, StopReason
 from permsolve.stopping import AnyOf, MaxIterations, StoppingCriterion
+from permsolve.versions import versions
 
 
 def solve(
@@ -190,9 +190,10 @@ def _kind(pattern: Pattern) -> Pattern:
 def _warm_up(solver: type[Solver], device: str | None, pattern: Pattern, dtype: str) -> None:
     """Run a solver on a tiny problem that no solver proves at once, so that its kernels are compiled.
 
-    On the device that was chosen, if one was.
+    On the device that was chosen, if one was: with enough rows there that they are cut into parts.
     """
-    saliency = np.random.default_rng(0).random((64, 8 * pattern.m)).astype(dtype)
+    rows = 2048 if device == "cuda" else 64
+    saliency = np.random.default_rng(0).random((rows, 8 * pattern.m)).astype(dtype)
     problem = Problem(saliency, pattern)
     options = {} if device is None else {"device": device}
     capabilities = solver.capabilities
@@ -224,10 +225,4 @@ def _interruptible(run: Run) -> Iterator[None]:
 
 @lru_cache(maxsize=8)
 def _versions(needs: tuple[str, ...]) -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in ("permsolve", "numpy", "numba", "scipy", *needs):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    return {"python": platform.python_version(), **versions("permsolve", "numpy", "numba", "scipy", *needs)}

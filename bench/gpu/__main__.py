@@ -1,9 +1,11 @@
-"""``python -m bench.gpu --out DIR``: every measurement that needs a GPU, as rows and as a table.
+"""``python -m bench.gpu --out DIR``: every measurement that needs a GPU, as rows and as tables.
 
-``--part host`` measures on any machine what such a search leaves to the processor.
+Each part has a folder and a process of its own: what goes wrong on a GPU often takes all that the process does next
+with it. ``--part host`` measures on any machine what such a search leaves to the processor.
 """
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.failing import failing
+from bench.cli.failing import FAILED, failing
 from bench.gpu.document import markdown
 from bench.gpu.machine import gpu, processor
 from bench.instances.errors import unknown
@@ -21,7 +23,7 @@ from permsolve.io.writing import atomic_write
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-ON_GPU = ("exchange", "search", "network", "blocks")
+ON_GPU = ("exchange", "blocks", "search", "network")
 # Needs no GPU, and is measured when asked for.
 HOST = "host"
 PARTS = (*ON_GPU, HOST)
@@ -58,7 +60,7 @@ def rows_of(part: str) -> Iterator["DataclassInstance"]:
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="Folder for gpu.jsonl and gpu.md.")],
+    out: Annotated[Path, typer.Option(help="Folder for gpu.jsonl and gpu.md, or for one folder with them a part.")],
     part: Annotated[list[str] | None, typer.Option(help=f"May be repeated: {', '.join(PARTS)}; all but host.")] = None,
 ) -> None:
     """Measure on the GPU of this machine; what is finished is written at once."""
@@ -68,17 +70,28 @@ def main(
                 raise unknown("part", name, PARTS)
         parts = part or list(ON_GPU)
         machine = gpu() if set(parts) & set(ON_GPU) else processor()
-        out.mkdir(parents=True, exist_ok=True)
-        found: list[DataclassInstance] = []
-        command = " ".join(["python -m bench.gpu --out DIR", *(f"--part {name}" for name in part or ())])
-        for name in parts:
-            for row in rows_of(name):
-                found.append(row)
-                print(row, file=sys.stderr)
-                documents: list[dict[str, Any]] = [{"kind": "machine", **machine}]
-                documents += [{"kind": type(one).__name__, **asdict(one)} for one in found]
-                _write(out / "gpu.jsonl", "".join(json.dumps(one) + "\n" for one in documents))
-                _write(out / "gpu.md", markdown(machine, found, command))
+        if len(parts) == 1:
+            _measure(parts[0], machine, out)
+        elif failed := [name for name in parts if _alone(name, out / name) != 0]:
+            print(f"bench: error: {' and '.join(failed)} failed; what the others found is in {out}", file=sys.stderr)
+            raise typer.Exit(FAILED)
+
+
+def _alone(part: str, out: Path) -> int:
+    """Measure a part in a process of its own; its exit status."""
+    return subprocess.run([sys.executable, "-m", "bench.gpu", "--out", out, "--part", part], check=False).returncode
+
+
+def _measure(part: str, machine: dict[str, str], out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    found: list[DataclassInstance] = []
+    for row in rows_of(part):
+        found.append(row)
+        print(row, file=sys.stderr)
+        documents: list[dict[str, Any]] = [{"kind": "machine", **machine}]
+        documents += [{"kind": type(one).__name__, **asdict(one)} for one in found]
+        _write(out / "gpu.jsonl", "".join(json.dumps(one) + "\n" for one in documents))
+        _write(out / "gpu.md", markdown(machine, found, f"python -m bench.gpu --out DIR --part {part}"))
     print((out / "gpu.md").read_text(), end="")
 
 

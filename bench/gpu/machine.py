@@ -1,10 +1,9 @@
 """Which machine, and with what."""
 
-import importlib.metadata
-
 from bench.runner.machine import machine, revision
 from permsolve.errors import SolverUnavailableError
 from permsolve.kernels.device.availability import device_name, obstacle
+from permsolve.versions import versions
 
 _PACKAGES = ("numba", "numba-cuda", "torch")
 
@@ -25,9 +24,4 @@ def gpu() -> dict[str, str]:
 def processor() -> dict[str, str]:
     """The machine apart from its GPU, versions, and the commit of the code."""
     found = {name: str(value) for name, value in machine().items()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "none"
-    return found | {"revision": revision()}
+    return found | versions(*_PACKAGES) | {"revision": revision()}

@@ -243,8 +243,12 @@ def _parts(tiles: int, spans: int) -> tuple[int, int]:
 
 
 def _free_memory() -> float:
-    """Bytes free on the GPU; infinite in the simulator."""
-    return float(cuda.current_context().get_memory_info()[0])
+    """Bytes free on the GPU, what numba has yet to give back included; infinite in the simulator."""
+    context = cuda.current_context()
+    pending = getattr(getattr(context, "memory_manager", None), "deallocations", None)  # none in the simulator
+    if pending is not None:
+        pending.clear()
+    return float(context.get_memory_info()[0])
 
 
 def _up(size: int, step: int) -> int:

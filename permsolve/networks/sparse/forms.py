@@ -26,15 +26,23 @@ def padded_linear(x: Tensor, weight: Tensor, bias: Tensor | None, features: int)
         Bias.
     features : int
         Width of the output.
+
+    Returns
+    -------
+    Tensor, shape (..., features), contiguous
+        As from a dense layer: views of it are possible. No gradient goes through.
     """
+    if x.numel() == 0:  # experts without tokens: the kernels take no empty input
+        return x.new_zeros(*x.shape[:-1], features)
     columns = weight.shape[1] - x.shape[-1]
     rows = weight.shape[0] - features
     if columns:
         x = F.pad(x, (0, columns))
     if bias is not None and rows:
         bias = F.pad(bias, (0, rows))
-    y = F.linear(x.contiguous(), weight, bias)  # torch's 2:4 tensors view their input
-    return y[..., :features] if rows else y
+    with torch.no_grad():  # or torch.compile would ask for a product by the transposed weight
+        y = F.linear(x.contiguous(), weight, bias)  # torch's 2:4 tensors view their input
+    return y[..., :features].contiguous()
 
 
 class SparseLinear(nn.Linear):
@@ -49,8 +57,10 @@ def _pointwise(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, x: Tensor, weight: Tens
     """A convolution of single points: a linear layer over the channels, at every ``stride``-th point."""
     channels = -1 - len(layer.stride)
     points: list[Any] = [..., *(slice(None, None, step) for step in layer.stride)]
+    channels_last = x.movedim(channels, -1).is_contiguous() and not x.is_contiguous()
     x = x[tuple(points)]
-    return padded_linear(x.movedim(channels, -1), weight, bias, layer.out_channels).movedim(-1, channels)
+    y = padded_linear(x.movedim(channels, -1), weight, bias, layer.out_channels).movedim(-1, channels)
+    return y if channels_last else y.contiguous()
 
 
 class SparseConv1d(nn.Conv1d):

@@ -12,10 +12,12 @@ from permsolve.networks.sparse.layouts import tensor_class
 
 # The first GPUs whose tensor cores run 2:4 (Ampere).
 CAPABILITY = (8, 0)
-WARM_UP = 5
-# Calls that are timed one by one, until there are so many, or this many milliseconds are spent.
+# Calls that are timed one by one, until there are so many, or this many milliseconds are spent. Before them there are
+# WARM_UP calls, and as many as fit into a share of the budget: a GPU that was idle takes a while to raise its clock.
 CALLS = 50
 BUDGET_MS = 300.0
+WARM_UP = 5
+WARM_UP_SHARE = 0.1
 # The same for choosing among algorithms: their number where torch does not know it, and so many refusals in a row that
 # there are no more.
 TUNING_CALLS = 5
@@ -41,10 +43,16 @@ class Hardware(Protocol):
         """A 2:4 matrix, whose shape fits, as a tensor that linear layers multiply with."""
         ...
 
-    def tuned(self, packed: Tensor, shape: tuple[int, ...], call: Callable[[Tensor], Callable[[], object]]) -> Tensor:
-        """What :meth:`pack` made under the algorithm of its backend that is the fastest, for an input of a shape.
+    def tuned(
+        self,
+        packed: Tensor,
+        shape: tuple[int, ...],
+        call: Callable[[Tensor], Callable[[], object]],
+        right: Callable[[Tensor], bool],
+    ) -> Tensor:
+        """What :meth:`pack` made under the fastest right algorithm of its backend, for an input of a shape.
 
-        ``call`` makes of a packed weight the call that is timed.
+        ``call`` makes of a packed weight the call that is timed, ``right`` says whether its outputs are.
         """
         ...
 
@@ -90,24 +98,41 @@ class Cuda:
         packed: Tensor = tensor_class(backend).from_dense(weight.contiguous())  # type: ignore[attr-defined]
         return packed
 
-    def tuned(self, packed: Tensor, shape: tuple[int, ...], call: Callable[[Tensor], Callable[[], object]]) -> Tensor:
+    def tuned(
+        self,
+        packed: Tensor,
+        shape: tuple[int, ...],
+        call: Callable[[Tensor], Callable[[], object]],
+        right: Callable[[Tensor], bool],
+    ) -> Tensor:
         """Of cuSPARSELt's algorithms each is timed, once for all weights and inputs of a shape; CUTLASS has one."""
         if not isinstance(packed, sparse.SparseSemiStructuredTensorCUSPARSELT):
             return packed
-        key = (packed.shape, packed.dtype, shape)
+        key = (packed.shape, packed.dtype, packed.device, shape)
         if key not in self._algorithms:
-            self._algorithms[key] = self._fastest(packed, call)
+            self._algorithms[key] = self._fastest(packed, call, right)
         return _under(packed, self._algorithms[key])
 
     def _fastest(
         self,
         packed: sparse.SparseSemiStructuredTensorCUSPARSELT,
         call: Callable[[Tensor], Callable[[], object]],
+        right: Callable[[Tensor], bool],
     ) -> int:
+        """Of those that are right, the fastest; the default where none is.
+
+        Since version 0.6.2 a weight that is compressed without a plan need not suit every algorithm, and on some
+        devices some are wrong now and then (pytorch issue 155333): each must be right before it is timed, and after.
+        """
         best, least, refused = 0, float("inf"), 0
         for algorithm in range(torch.backends.cusparselt.get_max_alg_id() or ALGORITHMS):
+            candidate = _under(packed, algorithm)
             try:
-                taken = self.milliseconds(call(_under(packed, algorithm)), TUNING_CALLS, TUNING_BUDGET_MS)
+                if not right(candidate):
+                    continue
+                taken = self.milliseconds(call(candidate), TUNING_CALLS, TUNING_BUDGET_MS)
+                if taken < least and not right(candidate):
+                    continue
             except RuntimeError:  # what torch raises for an algorithm that there is not, or not for this shape
                 refused += 1
                 if refused == REFUSALS:
@@ -119,7 +144,9 @@ class Cuda:
         return best
 
     def unpack(self, weight: Tensor) -> Tensor:
-        """The dense matrix."""
+        """The dense matrix: torch multiplies by the identity, which is another layout than any that was tuned for."""
+        if isinstance(weight, sparse.SparseSemiStructuredTensorCUSPARSELT):
+            weight = _under(weight, 0)
         return weight.to_dense()
 
     def milliseconds(self, call: Callable[[], object], calls: int = CALLS, budget: float = BUDGET_MS) -> float:
@@ -128,8 +155,11 @@ class Cuda:
         A small layer whose kernel takes less time than the host to launch it makes no model faster.
         """
         flush = torch.empty(FLUSH, dtype=torch.int8, device="cuda")
-        for _ in range(WARM_UP):
+        begun, warm = time.perf_counter(), 0
+        while warm < WARM_UP or 1e3 * (time.perf_counter() - begun) < WARM_UP_SHARE * budget:
             call()
+            torch.cuda.synchronize()
+            warm += 1
         times: list[float] = []
         while len(times) < calls and sum(times) < budget:
             start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)

@@ -15,13 +15,15 @@ from permsolve.networks.trace.export import ExampleInputs, mode, split_inputs
 def called(model: nn.Module, example_inputs: ExampleInputs | Tensor) -> list[Tensor]:
     """Outputs of a model in evaluation mode: all tensors in them, in order.
 
+    It runs eagerly, even if compiled: what was compiled earlier would not see a hook that came later.
+
     Raises
     ------
     InvalidNetworkError
         When the model cannot be called with the example; what it raised is the cause.
     """
     args, kwargs = split_inputs(example_inputs)
-    with mode(model, training=False):
+    with mode(model, training=False), torch.compiler.set_stance("force_eager"):
         try:
             output = model(*args, **kwargs)
         except Exception as error:  # a model is somebody's code: whatever it raises

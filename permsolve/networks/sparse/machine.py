@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from torch import nn
 
 from permsolve.networks.sparse.hardware import Cuda, Hardware
 from permsolve.networks.sparse.layouts import layouts
-from permsolve.networks.sparse.trial import dense_milliseconds, try_layer
+from permsolve.networks.sparse.trial import Refusal, Timings, dense_milliseconds, try_layer
 from permsolve.networks.table import aligned
 
 # (out, in) of linear layers: attention and MLP of LLaMA-2-7B, MLP of ViT-L.
@@ -144,9 +143,10 @@ def gpu_report(
     on_gpu = torch.cuda.is_available() and place.type == "cuda"
     measurements: list[Measurement] = []
     if reason is None and measure:
+        timings = Timings(chosen)
         for shape in shapes:
             for count in tokens:
-                measurements += _measured(shape, count, dtype, chosen, place)
+                measurements += _measured(shape, count, dtype, timings, place)
     return GpuReport(
         able=reason is None,
         reason=reason or "",
@@ -163,7 +163,7 @@ def versions() -> dict[str, str]:
     library = getattr(torch.backends, "cusparselt", None)
     number = library.version() if library is not None and library.is_available() else None
     return {
-        "torch": version("torch"),
+        "torch": str(torch.__version__),
         "CUDA": str(torch.version.cuda or "none"),
         "cuSPARSELt": "none" if number is None else str(number),
     }
@@ -178,23 +178,21 @@ def pruned_linear(shape: tuple[int, int], dtype: torch.dtype, device: torch.devi
 
 
 def _measured(
-    shape: tuple[int, int], tokens: int, dtype: torch.dtype, hardware: Hardware, device: torch.device
+    shape: tuple[int, int], tokens: int, dtype: torch.dtype, timings: Timings, device: torch.device
 ) -> list[Measurement]:
     """One shape by every backend."""
     layer = pruned_linear(shape, dtype, device)
     kind = str(dtype).removeprefix("torch.")
     entry = (tokens, shape[1])
-    dense_ms = dense_milliseconds(layer, entry, hardware)
+    dense_ms = dense_milliseconds(layer, entry, timings)
     found = []
     for layout in layouts(dtype):
-        if layout.backend not in hardware.backends():
+        if layout.backend not in timings.hardware.backends():
             continue
-        try:
-            trial = try_layer(layer, layout.backend, layout.padded(shape), entry, hardware, dense_ms)
-        except (RuntimeError, NotImplementedError) as error:  # torch refuses devices and shapes that way
-            first, *_ = str(error).splitlines() or [type(error).__name__]
-            found.append(Measurement(shape, tokens, kind, layout.backend, None, None, refusal=first))
+        outcome = try_layer(layer, layout.backend, layout.padded(shape), entry, timings, dense_ms)
+        if isinstance(outcome, Refusal):
+            found.append(Measurement(shape, tokens, kind, layout.backend, None, None, refusal=outcome.reason))
         else:
-            times = trial.dense_ms, trial.sparse_ms, trial.algorithm
+            times = outcome.dense_ms, outcome.sparse_ms, outcome.algorithm
             found.append(Measurement(shape, tokens, kind, layout.backend, *times))
     return found

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from permsolve.networks.sparse.hardware import Cuda, Hardware
 from permsolve.networks.sparse.packing import PackedWeight, pack, unpack
 from permsolve.pattern import Pattern
 from permsolve.permutation import check_permutation
+from permsolve.versions import versions
 from permsolve.weights import as_weight
 
 FORMAT = "permsolve-sparse-network"
@@ -129,7 +129,7 @@ def save_sparse(
     for group, permutation in permutations.items():
         state[_PERMUTATION + group] = torch.from_numpy(permutation.copy())
     axes = {} if report is None else {group.name: group.parameters for group in report.groups}
-    manifest = Manifest(parsed, sparse, permutations, axes, {name: version(name) for name in ("permsolve", "torch")})
+    manifest = Manifest(parsed, sparse, permutations, axes, versions("permsolve", "torch"))
     document = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -211,7 +211,11 @@ def _refuse_masks(model: nn.Module) -> None:
 def _state(model: nn.Module, hardware: Hardware) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The state dict on the CPU with dense weights, each tensor once, and which names are other names of one."""
     _refuse_masks(model)
-    forms = {f"{name}.{WEIGHT}" if name else WEIGHT: layer for name, layer in model.named_modules() if is_sparse(layer)}
+    forms = {
+        f"{name}.{WEIGHT}" if name else WEIGHT: layer
+        for name, layer in model.named_modules(remove_duplicate=False)  # as the state dict has it
+        if is_sparse(layer)
+    }
     state: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
     owners: dict[tuple[Any, ...], str] = {}
@@ -219,6 +223,10 @@ def _state(model: nn.Module, hardware: Hardware) -> tuple[dict[str, Tensor], dic
         if not isinstance(tensor, Tensor):
             raise InvalidNetworkError(f"{name} is no tensor but extra state, which this format does not hold")
         if name in forms:
+            owner = owners.setdefault((forms[name],), name)
+            if owner != name:
+                aliases[name] = owner
+                continue
             rows, *columns = shape = dense_shape(forms[name])
             dense = hardware.unpack(tensor)[:rows, : columns[0]]
             state[name] = dense.reshape(shape).cpu()

@@ -19,7 +19,7 @@ from permsolve.networks.sparse.hardware import Cuda, Hardware
 from permsolve.networks.sparse.input_shapes import called, input_shapes
 from permsolve.networks.sparse.layouts import BACKENDS, LINEAR_DTYPES, Layout, layouts
 from permsolve.networks.sparse.report import LayerReport, SparseReport
-from permsolve.networks.sparse.trial import Trial, dense_milliseconds, tolerance, try_layer
+from permsolve.networks.sparse.trial import Refusal, Timings, Trial, dense_milliseconds, tolerance, try_layer
 from permsolve.networks.trace.export import ExampleInputs, check_module
 from permsolve.networks.verify import difference
 from permsolve.pattern import Pattern
@@ -38,7 +38,7 @@ class _Options:
     min_speedup: float
     benchmark: bool
     padding: bool
-    hardware: Hardware
+    timings: Timings
 
 
 def sparsify_(
@@ -59,8 +59,9 @@ def sparsify_(
     The weights of Linear layers, and of convolutions of single points, which are linear layers over the channels,
     become torch's semi-structured tensors (:func:`torch.sparse.to_sparse_semi_structured`) where device, dtype and
     shape allow it, the outputs differ by no more than rounding, and a measurement says that it is faster; all
-    else stays dense, and the report says why. Such a weight serves inference only. Layers stay the objects that they
-    were, with their hooks, and what ``torch.compile`` has compiled is compiled anew.
+    else stays dense, and the report says why. Such a weight serves inference only: no gradient goes through its layer.
+    Layers stay the objects that they were, with their hooks, and what ``torch.compile`` has compiled is compiled anew.
+    All layers are changed or, whatever goes wrong, none: until the end the dense weights are kept, too.
 
     Parameters
     ----------
@@ -76,8 +77,9 @@ def sparsify_(
     min_speedup : float, default 1.0
         A layer becomes sparse when it is more than so many times as fast.
     benchmark : bool, default True
-        Time the layers, as the GPU or the host that launches them takes, whichever is longer. Without it each eligible
-        layer becomes sparse, by the first backend that takes it and its default algorithm.
+        Time the layers, as the GPU or the host that launches them takes, whichever is longer; one measurement serves
+        for all layers of the same kind and shape that read the same shape of input. Without it each eligible layer
+        becomes sparse, by the first backend that takes it and its default algorithm.
     padding : bool, default True
         Try to fill up weights with zeros whose shape does not fit; measured like all others, and never done
         without a measurement.
@@ -120,22 +122,22 @@ def sparsify_(
         outputs, shapes = input_shapes(model, [weight.module for weight in weights], example_inputs)
     else:
         shapes = {weight.module: _default_shape(weight, rows) for weight in weights}
-    obstacles = _obstacles(model, weights, options.hardware)
+    obstacles = _obstacles(model, weights, options.timings.hardware)
     reports: list[LayerReport] = []
     changed: list[tuple[nn.Module, type[nn.Module], nn.Parameter]] = []
-    for weight in weights:
-        report, trial = _decide(weight, obstacles.get(weight.name), shapes.get(weight.module), options)
-        reports.append(report)
-        if trial is not None:
-            changed.append((weight.module, type(weight.module), weight.module.get_parameter(WEIGHT)))
-            make_sparse_(weight.module, trial.packed)
-    if changed:
-        torch.compiler.reset()
-    if example_inputs is None or not changed:
-        return SparseReport(layers=tuple(reports), output_error=None if example_inputs is None else 0.0)
+    error = None if example_inputs is None else 0.0
     try:
-        error = _verified(model, example_inputs, outputs)
-    except VerificationError:
+        for weight in weights:
+            report, trial = _decide(weight, obstacles.get(weight.name), shapes.get(weight.module), options)
+            reports.append(report)
+            if trial is not None:
+                changed.append((weight.module, type(weight.module), weight.module.get_parameter(WEIGHT)))
+                make_sparse_(weight.module, trial.packed)
+        if changed:
+            torch.compiler.reset()
+        if changed and example_inputs is not None:
+            error = _verified(model, example_inputs, outputs)
+    except BaseException:  # outputs that differ, no memory, Ctrl-C: all layers or none
         for layer, kind, parameter in changed:
             layer.__class__ = kind
             layer._parameters[WEIGHT] = parameter
@@ -148,7 +150,7 @@ def _options(backend: str, min_speedup: float, benchmark: bool, padding: bool, h
         raise InvalidOptionError(f"unknown backend {backend!r}: choose auto, {' or '.join(BACKENDS)}")
     if not is_number(min_speedup) or not 0 < min_speedup < math.inf:
         raise InvalidOptionError(f"min_speedup must be a number > 0, got {min_speedup!r}")
-    return _Options(backend, float(min_speedup), benchmark, padding, hardware or Cuda())
+    return _Options(backend, float(min_speedup), benchmark, padding, Timings(hardware or Cuda()))
 
 
 def _refuse_masks(weights: tuple[PrunableWeight, ...]) -> None:
@@ -228,16 +230,17 @@ def _decide(
         return stays("dense: the example does not reach it", eligible=True)
     trials, refusals = _trials(weight.module, candidates, shape, options)
     if not trials:
-        return stays(f"not eligible: {'; '.join(refusals)}")
+        return stays(f"not eligible: {'; '.join(refusal.reason for refusal in refusals)}")
     best = max(trials, key=lambda trial: trial.speedup or 0.0)
+    wrong = "".join(f"; {refusal.reason}" for refusal in refusals if refusal.wrong)
     if best.speedup is not None and not best.speedup > options.min_speedup:
-        return stays(f"dense: not more than {options.min_speedup:g} times as fast", eligible=True, trial=best)
-    return _report(name, extents, kind, f"sparse: {best.backend}", shape, best, eligible=True, sparse=True), best
+        return stays(f"dense: not more than {options.min_speedup:g} times as fast{wrong}", eligible=True, trial=best)
+    return _report(name, extents, kind, f"sparse: {best.backend}{wrong}", shape, best, eligible=True, sparse=True), best
 
 
 def _candidates(weight: PrunableWeight, options: _Options) -> tuple[list[tuple[Layout, tuple[int, int]]], str]:
     """Layouts that take the weight, each with the shape to pack; why there are none."""
-    present = [name for name in options.hardware.backends() if options.backend in ("auto", name)]
+    present = [name for name in options.timings.hardware.backends() if options.backend in ("auto", name)]
     if not present:
         return [], f"the backend {options.backend} is not there"
     fitting = [layout for layout in layouts(weight.tensor.dtype) if layout.backend in present]
@@ -254,23 +257,17 @@ def _candidates(weight: PrunableWeight, options: _Options) -> tuple[list[tuple[L
 
 def _trials(
     layer: nn.Module, candidates: list[tuple[Layout, tuple[int, int]]], shape: tuple[int, ...], options: _Options
-) -> tuple[list[Trial], list[str]]:
+) -> tuple[list[Trial], list[Refusal]]:
     """Trials whose outputs are right, and what was wrong with the others; without a benchmark the first right one."""
-    dense_ms = dense_milliseconds(layer, shape, options.hardware) if options.benchmark else None
-    limit = tolerance(layer.get_parameter(WEIGHT).dtype)
+    dense_ms = dense_milliseconds(layer, shape, options.timings) if options.benchmark else None
     trials: list[Trial] = []
-    refusals: list[str] = []
+    refusals: list[Refusal] = []
     for layout, padded in candidates:
-        try:
-            trial = try_layer(layer, layout.backend, padded, shape, options.hardware, dense_ms)
-        except (RuntimeError, NotImplementedError) as error:  # torch refuses devices and shapes that way
-            first, *_ = str(error).splitlines() or [type(error).__name__]
-            refusals.append(f"{layout.backend} refuses: {first}")
+        outcome = try_layer(layer, layout.backend, padded, shape, options.timings, dense_ms)
+        if isinstance(outcome, Refusal):
+            refusals.append(outcome)
             continue
-        if not trial.error <= limit:
-            refusals.append(f"{layout.backend} differs by {trial.error:.1e}, more than rounding ({limit:.1e})")
-            continue
-        trials.append(trial)
+        trials.append(outcome)
         if not options.benchmark:
             break
     return trials, refusals

@@ -1,11 +1,12 @@
 """One layer, dense and sparse: how long each takes, and how far apart they are."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from permsolve.networks.prunable import WEIGHT
 from permsolve.networks.sparse.forms import padded_matrix, sparse_copy
 from permsolve.networks.sparse.hardware import Hardware
 from permsolve.networks.verify import difference
@@ -58,9 +59,43 @@ def tolerance(dtype: torch.dtype) -> float:
 
 
 def sample(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """A random input of a shape, always the same, of the dtype and on the device of a weight."""
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(shape, generator=generator).to(like.device, like.dtype)
+    """A random input of a shape, of the dtype and on the device of a weight, always the same there."""
+    generator = torch.Generator(like.device).manual_seed(0)
+    return torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a backend does not serve for a layer.
+
+    Attributes
+    ----------
+    reason : str
+        Its name, and what torch said or how wrong it is.
+    wrong : bool
+        Whether it computed something, but not what the dense layer does.
+    """
+
+    reason: str
+    wrong: bool
+
+
+class Timings:
+    """Times of layers on a machine, one measurement for all layers of a kind that read inputs of a shape."""
+
+    def __init__(self, hardware: Hardware) -> None:
+        self.hardware = hardware
+        self._known: dict[tuple[object, ...], float] = {}
+
+    def milliseconds(self, layer: nn.Module, how: tuple[object, ...], x: Tensor, call: Callable[[], object]) -> float:
+        """Time of a call of a layer, or of one of the same kind: as dense or by which backend says ``how``."""
+        weight, bias = layer.get_parameter(WEIGHT), getattr(layer, "bias", None)
+        kind = (type(layer), getattr(layer, "stride", None), bias is None, weight.shape, weight.dtype, weight.device)
+        key = (*kind, x.shape, *how)
+        if key not in self._known:
+            with torch.cuda.device_of(x):
+                self._known[key] = self.hardware.milliseconds(call)
+        return self._known[key]
 
 
 @torch.no_grad()
@@ -69,9 +104,9 @@ def try_layer(
     backend: str,
     padded: tuple[int, int],
     shape: tuple[int, ...],
-    hardware: Hardware,
+    timings: Timings,
     dense_ms: float | None,
-) -> Trial:
+) -> Trial | Refusal:
     """Pack the weight of a layer, choose the algorithm, and compare it with the dense one on random input.
 
     Parameters
@@ -83,34 +118,51 @@ def try_layer(
     padded : tuple of int
         Shape of the packed matrix.
     shape : tuple of int
-        Shape of the input.
-    hardware : Hardware
+        Shape of the input. The first of its batch alone is compared too: the last batch of a data set is smaller.
+    timings : Timings
         Packs and times.
     dense_ms : float or None
         What the dense layer takes (:func:`dense_milliseconds`); None: nothing is timed, the algorithm is the default.
 
-    Raises
-    ------
-    RuntimeError
-        What torch raises when the backend refuses device, dtype or shape.
+    Returns
+    -------
+    Trial or Refusal
+        What it does, when that is what the dense layer does but for rounding.
     """
-    x = sample(shape, layer.get_parameter("weight"))
+    dense = layer.get_parameter(WEIGHT)
+    x = sample(shape, dense)
+    inputs = [x, x[:1]] if len(shape) >= dense.ndim else [x]
+    expected = [layer.forward(one) for one in inputs]
+    limit = tolerance(dense.dtype)
 
     def call(weight: Tensor) -> Callable[[], object]:
         form = sparse_copy(layer, weight)
         return lambda: form.forward(x)
 
-    packed = hardware.pack(padded_matrix(layer, padded), backend)
-    if dense_ms is not None:
-        packed = hardware.tuned(packed, shape, call)
-    sparse = sparse_copy(layer, packed)
-    error = difference([layer.forward(x)], [sparse.forward(x)])
-    sparse_ms = None if dense_ms is None else hardware.milliseconds(lambda: sparse.forward(x))
-    return Trial(backend, padded, packed, error, dense_ms, sparse_ms)
+    def error_of(weight: Tensor) -> float:
+        form = sparse_copy(layer, weight)
+        return difference(expected, [form.forward(one) for one in inputs])
+
+    try:
+        with torch.cuda.device_of(x):
+            packed = timings.hardware.pack(padded_matrix(layer, padded), backend)
+            if dense_ms is not None:
+                packed = timings.hardware.tuned(packed, shape, call, lambda weight: error_of(weight) <= limit)
+            error = error_of(packed)
+    except (RuntimeError, NotImplementedError) as failure:  # torch refuses devices and shapes that way
+        first, *_ = str(failure).splitlines() or [type(failure).__name__]
+        return Refusal(f"{backend} refuses: {first}", wrong=False)
+    if not error <= limit:
+        return Refusal(f"{backend} differs by {error:.1e}, more than rounding ({limit:.1e})", wrong=True)
+    trial = Trial(backend, padded, packed, error)
+    if dense_ms is None:
+        return trial
+    sparse_ms = timings.milliseconds(layer, (backend, padded, trial.algorithm), x, call(packed))
+    return replace(trial, dense_ms=dense_ms, sparse_ms=sparse_ms)
 
 
 @torch.no_grad()
-def dense_milliseconds(layer: nn.Module, shape: tuple[int, ...], hardware: Hardware) -> float:
+def dense_milliseconds(layer: nn.Module, shape: tuple[int, ...], timings: Timings) -> float:
     """Milliseconds of the dense layer, hooks left out, on random input of a shape."""
-    x = sample(shape, layer.get_parameter("weight"))
-    return hardware.milliseconds(lambda: layer.forward(x))
+    x = sample(shape, layer.get_parameter(WEIGHT))
+    return timings.milliseconds(layer, ("dense",), x, lambda: layer.forward(x))

@@ -14,7 +14,7 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from bench.gpu.__main__ import main
+from bench.gpu.__main__ import _alone, main
 from bench.gpu.blocks import BlockRow, LlamaBlock, measure_block, vit_mlp
 from bench.gpu.document import markdown
 from bench.gpu.network import Shape, measure_network
@@ -112,3 +112,27 @@ def test_the_host_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "gpu" not in machine
     assert first == {"kind": "HostRow", **asdict(row)}
     assert "`python -m bench.gpu --out DIR --part host`" in (tmp_path / "gpu.md").read_text()
+
+
+def test_a_part_that_fails_keeps_no_other_from_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has a folder; the exit code says that something failed."""
+    asked: list[tuple[str, Path]] = []
+
+    def alone(part: str, out: Path) -> int:
+        asked.append((part, out))
+        return int(part == "exchange")
+
+    monkeypatch.setattr("bench.gpu.__main__.gpu", lambda: {"gpu": "none"})
+    monkeypatch.setattr("bench.gpu.__main__._alone", alone)
+    app = typer.Typer()
+    app.command()(main)
+    answer = CliRunner().invoke(app, ["--out", str(tmp_path)])
+    assert answer.exit_code == 1
+    assert "exchange failed" in answer.output
+    assert asked == [(part, tmp_path / part) for part in ("exchange", "blocks", "search", "network")]
+
+
+def test_a_part_alone_is_a_process_of_its_own(tmp_path: Path) -> None:
+    """Here one that ends at once: there is no such part."""
+    assert _alone("exchnge", tmp_path / "out") == 2
+    assert not (tmp_path / "out").exists()

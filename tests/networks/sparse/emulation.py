@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from permsolve.networks.pruning import finalize_, prune_
 
@@ -25,6 +27,8 @@ class Emulation:
         The fastest algorithm of cusparselt.
     packed : list of (str, tuple of int)
         What was packed: backend and shape.
+    timed : list of str
+        What was timed, "dense" or a backend.
     """
 
     times: dict[str, float] = field(default_factory=lambda: {"dense": 2.0, "cusparselt": 1.0, "cutlass": 1.5})
@@ -32,7 +36,8 @@ class Emulation:
     refuses: str = ""
     algorithm: int = 0
     packed: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
-    _timed: str = "dense"
+    timed: list[str] = field(default_factory=list)
+    _backends: dict[int, tuple[str, Tensor]] = field(default_factory=dict)
 
     def obstacle(self, device: torch.device) -> str | None:
         """All devices will do."""
@@ -47,15 +52,22 @@ class Emulation:
         if backend == self.refuses:
             raise RuntimeError("Supported only on GPUs with compute capability 8.x\nsecond line")
         self.packed.append((backend, tuple(weight.shape)))
-        self._timed = backend
         copy = weight.clone()
         if backend == self.damage:
             copy[0, 0] += 1.0
+        self._backends[copy.data_ptr()] = backend, copy
         return copy
 
-    def tuned(self, packed: Tensor, shape: tuple[int, ...], call: Callable[[Tensor], Callable[[], object]]) -> Tensor:
+    def tuned(
+        self,
+        packed: Tensor,
+        shape: tuple[int, ...],
+        call: Callable[[Tensor], Callable[[], object]],
+        right: Callable[[Tensor], bool],
+    ) -> Tensor:
         """Numbered, and called once."""
         call(packed)()
+        assert right(packed) == (self._backends[packed.data_ptr()][0] != self.damage)
         packed.alg_id_cusparselt = self.algorithm  # type: ignore[attr-defined]
         return packed
 
@@ -64,10 +76,25 @@ class Emulation:
         return weight
 
     def milliseconds(self, call: Callable[[], object]) -> float:
-        """The time of what was packed last, of the dense layer otherwise."""
-        call()
-        timed, self._timed = self._timed, "dense"
-        return self.times[timed]
+        """The time of the backend whose tensor the call multiplies with, of the dense layer otherwise."""
+        with _Operands() as operands:
+            call()
+        names = {name for place, (name, _) in self._backends.items() if place in operands.places}
+        (name,) = names or {"dense"}
+        self.timed.append(name)
+        return self.times[name]
+
+
+class _Operands(TorchFunctionMode):
+    """Where the tensors are that functions are called with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: set[int] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.places.update(one.data_ptr() for one in args if isinstance(one, Tensor))
+        return func(*args, **(kwargs or {}))
 
 
 def pruned(model: nn.Module, dtype: torch.dtype = torch.bfloat16) -> nn.Module:

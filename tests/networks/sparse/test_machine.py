@@ -30,6 +30,15 @@ def test_a_machine_that_is_able() -> None:
     assert gpu_report(hardware=hardware, device=CPU, measure=False).measurements == ()
 
 
+def test_times_of_wrong_products_are_not_reported() -> None:
+    """How wrong they are is."""
+    report = gpu_report(hardware=Emulation(damage="cusparselt"), device=CPU, shapes=[(32, 64)], tokens=[4])
+    wrong, fine = report.measurements
+    assert wrong.speedup is None
+    assert "more than rounding" in wrong.refusal
+    assert fine.speedup is not None
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_the_command_without_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
     """Says no, why, and returns 1."""

@@ -112,6 +112,26 @@ def test_a_sparse_model_is_saved_like_a_dense_one(tmp_path: Path) -> None:
         load_sparse(model, tmp_path / "dense.safetensors")
 
 
+def test_a_layer_of_two_names_is_stored_once(tmp_path: Path) -> None:
+    """Also when it is sparse, padded, and so no tensor of its file."""
+
+    def twice() -> nn.Module:
+        torch.manual_seed(0)
+        model = nn.Module()
+        model.one = model.other = nn.Linear(20, 12)
+        return model
+
+    model, again = pruned(twice()), twice().bfloat16()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    hardware = Emulation()
+    assert sparsify_(model, hardware=hardware).sparse
+    save_sparse(model, tmp_path / "a.safetensors", hardware=hardware)
+    load_sparse(again, tmp_path / "a.safetensors")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in again.state_dict().items())
+    with safe_open(str(tmp_path / "a.safetensors"), framework="pt") as file:
+        assert {name.split(".")[0] for name in file.keys()} == {"one"}  # noqa: SIM118
+
+
 def test_what_cannot_be_saved_is_refused(tmp_path: Path) -> None:
     """Unpruned, masked, another ending: nothing is written."""
     with pytest.raises(InvalidNetworkError, match="no weight of Linear is 2:4"):

@@ -80,6 +80,74 @@ def test_the_compiled_model_sees_the_change() -> None:
         assert not torch.equal(compiled(X), expected)
 
 
+def test_what_was_compiled_and_called_before_is_reached() -> None:
+    """Compiled code does not see the hooks that look for shapes."""
+    model = mlp()
+    compiled = torch.compile(model, backend="aot_eager")
+    assert isinstance(compiled, nn.Module)
+    expected = compiled(X)
+    assert len(sparsify_(compiled, (X,), hardware=Emulation()).sparse) == 2
+    assert torch.equal(compiled(X), expected)
+
+
+def test_layers_of_a_kind_are_timed_once() -> None:
+    """Others, and other inputs, on their own."""
+    torch.manual_seed(0)
+    model = pruned(nn.Sequential(*(nn.Linear(64, 64) for _ in range(5)), nn.Linear(64, 64, bias=False)))
+    hardware = Emulation()
+    report = sparsify_(model, (X,), hardware=hardware)
+    assert hardware.timed == ["dense", "cusparselt", "cutlass"] * 2
+    assert [layer.speedup for layer in report.layers] == [2.0] * 6
+    assert len(hardware.packed) == 12
+
+
+def test_outputs_lie_in_memory_like_those_of_dense_layers() -> None:
+    """Padded ones and those of convolutions, so that views of them are possible."""
+    torch.manual_seed(0)
+    images = torch.randn(2, 16, 3, 5).bfloat16()
+    for layer, inputs in (
+        (pruned(nn.Linear(64, 50)), [X, X.reshape(2, 4, 64)]),
+        (pruned(nn.Conv2d(16, 24, 1)), [images, images.to(memory_format=torch.channels_last), images[0]]),
+    ):
+        dense = copy.deepcopy(layer)
+        assert sparsify_(layer, hardware=Emulation()).sparse
+        for x in inputs:
+            assert layer(x).stride() == dense(x).stride()
+
+
+def test_an_empty_input_gives_an_empty_output() -> None:
+    """An expert without tokens."""
+    model = mlp()
+    assert sparsify_(model, (X,), hardware=Emulation()).sparse
+    assert model(X[:0]).shape == (0, 32)
+
+
+def test_no_gradient_goes_through() -> None:
+    """Whatever comes before the layer may be trainable; the product by the transposed weight is never asked for."""
+    torch.manual_seed(0)
+    model = pruned(nn.Sequential(nn.LayerNorm(64), nn.Linear(64, 32)))
+    sparsify_(model, (X,), hardware=Emulation())
+    assert not model(X).requires_grad
+    assert not torch.compile(model, backend="aot_eager")(X).requires_grad
+
+
+def test_an_interruption_leaves_the_model_as_it_was() -> None:
+    """All layers or none."""
+
+    class Interrupted(Emulation):
+        def pack(self, weight: Tensor, backend: str) -> Tensor:
+            if weight.shape[0] == 32:
+                raise KeyboardInterrupt
+            return super().pack(weight, backend)
+
+    model = mlp()
+    weight = model[0].weight  # type: ignore[index]
+    with pytest.raises(KeyboardInterrupt):
+        sparsify_(model, (X,), hardware=Interrupted())
+    assert type(model[0]) is nn.Linear  # type: ignore[index]
+    assert model[0].weight is weight  # type: ignore[index]
+
+
 @pytest.mark.parametrize(("least", "sparse"), [(1.9, True), (2.0, False), (2.1, False)])
 def test_slower_layers_stay_dense(least: float, sparse: bool) -> None:
     """The threshold itself is not enough; times are reported all the same."""
@@ -117,6 +185,7 @@ def test_a_backend_that_refuses_or_errs_is_passed_over() -> None:
     assert {layer.backend for layer in report.layers} == {"cutlass"}
     report = sparsify_(mlp(), hardware=Emulation(damage="cusparselt"))
     assert {layer.backend for layer in report.layers} == {"cutlass"}
+    assert "sparse: cutlass; cusparselt differs by" in reasons(report)["0.weight"]
     report = sparsify_(mlp(), backend="cutlass", hardware=Emulation(refuses="cutlass"))
     assert "cutlass refuses: Supported only on GPUs with compute capability 8.x" in reasons(report)["0.weight"]
     report = sparsify_(mlp(), backend="cutlass", hardware=Emulation(damage="cutlass"))
