@@ -16,10 +16,10 @@ from numpy.typing import ArrayLike
 from permsolve.certificate import Certificate
 from permsolve.checks import is_number, is_whole
 from permsolve.cores import available_cores
-from permsolve.errors import InvalidOptionError, InvalidProblemError
+from permsolve.errors import InvalidOptionError
 from permsolve.observers import Observer
 from permsolve.pattern import Pattern
-from permsolve.problem import Problem
+from permsolve.problem import Problem, check_problem
 from permsolve.registry import get_solver
 from permsolve.result import Result
 from permsolve.run import Run, TracePoint
@@ -87,16 +87,14 @@ def solve(
     >>> result.permutation, result.value, result.baseline
     (array([0, 2, 1, 3]), 33.0, 22.0)
     """
-    if not isinstance(problem, Problem):
-        raise InvalidProblemError(
-            f"solve() takes a Problem, got {type(problem).__name__}: use Problem.from_weight(weight, '2:4')"
-        )
+    check_problem("solve", problem)
+    if observer is not None and not callable(observer):
+        raise InvalidOptionError(f"observer must be callable with an Incumbent, got {observer!r}")
     engine = get_solver(solver, **options)
     criterion = _combined(stop)
     if time_limit is None and criterion is None and engine.capabilities.anytime:
         time_limit = default_time_limit(problem)
-    if engine.capabilities.compiled:
-        _warm_up(type(engine), options.get("device"), _kind(problem.pattern), problem.padded.dtype.char)
+    _compile(engine, options.get("device"), problem)
     run = Run(
         problem,
         initial=initial,
@@ -177,6 +175,22 @@ def _combined(stop: StoppingCriterion | Sequence[StoppingCriterion] | None) -> S
     if not isinstance(stop, Sequence) or isinstance(stop, str | bytes):
         raise InvalidOptionError(f"stop must be a stopping criterion or a list of them, got {stop!r}")
     return AnyOf(*stop) if stop else None
+
+
+def compile_kernels(solver: str, problem: Problem) -> None:
+    """Compile what a solver needs for a problem, or load it from the cache: :func:`solve` will not do it again.
+
+    Raises
+    ------
+    UnknownSolverError, SolverUnavailableError
+        When the solver is not known, or lacks a package.
+    """
+    _compile(get_solver(solver), None, problem)
+
+
+def _compile(solver: Solver, device: str | None, problem: Problem) -> None:
+    if solver.capabilities.compiled:
+        _warm_up(type(solver), device, _kind(problem.pattern), problem.padded.dtype.char)
 
 
 def _kind(pattern: Pattern) -> Pattern:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from permsolve.api import solve
 from permsolve.checks import is_number
-from permsolve.errors import InvalidOptionError
+from permsolve.errors import InvalidOptionError, InvalidProblemError
 from permsolve.pattern import Pattern
 from permsolve.permutation import to_groups
 from permsolve.problem import Problem
-from permsolve.weights import as_matrix, as_weight
+from permsolve.status import StopReason
+from permsolve.weights import as_matrix, as_weight, working_dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class LosslessStudy:
         What was tried, by sparsity.
     solver : str
         Name of the solver.
+    interrupted : bool
+        Whether Ctrl-C ended it before the sparsity was known to the tolerance.
     """
 
     pattern: Pattern
@@ -76,12 +79,14 @@ class LosslessStudy:
     permutation: NDArray[np.int64]
     trials: tuple[LosslessTrial, ...]
     solver: str
+    interrupted: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
         return {
             "pattern": str(self.pattern),
             "solver": self.solver,
+            "interrupted": self.interrupted,
             "sparsity": self.sparsity,
             "proven_lower": self.lower,
             "given_order": self.given,
@@ -105,12 +110,13 @@ def prune_smallest(weight: NDArray[Any], sparsity: float) -> NDArray[Any]:
     ------
     InvalidOptionError
         When the share is not in [0, 1].
+    InvalidProblemError
+        When an entry is not finite.
     """
     if not is_number(sparsity) or not 0.0 <= sparsity <= 1.0:
         raise InvalidOptionError(f"a sparsity is a share from 0 to 1, got {sparsity!r}")
     pruned = np.array(weight, order="C")
-    smallest = np.argsort(np.abs(pruned), axis=None, kind="stable")[: round(sparsity * pruned.size)]
-    pruned.ravel()[smallest] = 0
+    pruned.ravel()[_by_magnitude(pruned)[: round(sparsity * pruned.size)]] = 0
     return pruned
 
 
@@ -128,7 +134,8 @@ def lossless_sparsity(
 
     More zeros never hurt a permutation, so the sparsity is found by bisection, between what is proven impossible and
     what is reached. Every permutation that a search brings is judged by the sparsity from which on it drops nothing,
-    which is read off the ranks of the entries, whether or not it was lossless where it was searched.
+    which is read off the ranks of the entries, whether or not it was lossless where it was searched. Ctrl-C ends
+    it with what is known by then.
 
     Parameters
     ----------
@@ -176,7 +183,8 @@ def lossless_sparsity(
     # What is still to be tried are the numbers of zeros from `low` up to `reached`.
     proven = low = max(zeros, _zeros_needed_by_rows(ranks, parsed))
     trials: list[LosslessTrial] = []
-    while low < reached and (reached - low > tolerance * size or not trials):
+    interrupted = False
+    while not interrupted and low < reached and (reached - low > tolerance * size or not trials):
         # The first search is for what may well be impossible: its permutation narrows the range at once.
         count = low + (reached - low) // 2 if trials else low
         result = solve(
@@ -197,6 +205,7 @@ def lossless_sparsity(
         if needed > count:
             low = count + 1
             proven = low if impossible else proven
+        interrupted = result.stop_reason == StopReason.INTERRUPTED
     return LosslessStudy(
         parsed,
         reached / size,
@@ -205,14 +214,26 @@ def lossless_sparsity(
         best,
         tuple(sorted(trials, key=lambda trial: trial.sparsity)),
         solver,
+        interrupted,
     )
 
 
 def _ranks(matrix: NDArray[Any]) -> NDArray[np.int64]:
     """The place of each entry in the order in which :func:`prune_smallest` sets them to zero."""
     ranks = np.empty(matrix.size, np.int64)
-    ranks[np.argsort(np.abs(matrix), axis=None, kind="stable")] = np.arange(matrix.size)
+    ranks[_by_magnitude(matrix)] = np.arange(matrix.size)
     return ranks.reshape(matrix.shape)
+
+
+def _by_magnitude(weight: NDArray[Any]) -> NDArray[np.int64]:
+    """Places of all entries in the flat weight, the smallest first."""
+    values = weight.astype(working_dtype(weight.dtype), copy=False)  # the least integer has no positive counterpart
+    if not np.isfinite(values).all():
+        place = tuple(int(k) for k in np.argwhere(~np.isfinite(values))[0])
+        raise InvalidProblemError(
+            f"a weight must be finite: entry {place} is {values[place]} (numpy.nan_to_num cleans)"
+        )
+    return np.argsort(np.abs(values), axis=None, kind="stable")
 
 
 def _zeros_needed(ranks: NDArray[np.int64], permutation: NDArray[np.int64], pattern: Pattern) -> int:

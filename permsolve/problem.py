@@ -23,6 +23,8 @@ from permsolve.weights import BLOCK_ELEMENTS, as_array, as_weight, matrix_shape,
 # Float32 sums of products of this range neither overflow nor lose small entries to denormals.
 _SAFE_MAXIMUM = 2.0**60
 _SAFE_MINIMUM = 2.0**-40
+# Two float64 sums of the same saliencies in different orders agree to about this much.
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -277,8 +279,28 @@ class Problem:
 
         100 where the given order already reaches the bound.
         """
-        room = self.row_bound - self.baseline
-        return 100.0 * (value - self.baseline) / room if room > 0.0 else 100.0
+        return efficacy(value, self.baseline, self.row_bound)
+
+
+def efficacy(value: float, baseline: float, row_bound: float) -> float:
+    """``100 (value - baseline) / (row_bound - baseline)`` (Pool & Yu 2021); 100 when there was no room."""
+    room = row_bound - baseline
+    # Sums of the same entries in two orders are not equal to the last bit.
+    return min(100.0, 100.0 * (value - baseline) / room) if room > ROUNDING * row_bound else 100.0
+
+
+def check_problem(owner: str, problem: object) -> None:
+    """Refuse what is no problem, such as a bare weight.
+
+    Raises
+    ------
+    InvalidProblemError
+        When it is none.
+    """
+    if not isinstance(problem, Problem):
+        raise InvalidProblemError(
+            f"{owner}() takes a Problem, got {type(problem).__name__}: use Problem.from_weight(weight, '2:4')"
+        )
 
 
 def _slices(count: int, entries: int) -> list[slice]:

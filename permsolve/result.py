@@ -19,6 +19,7 @@ from permsolve.masks import nm_mask, reorder
 from permsolve.moments import InputMoments
 from permsolve.pattern import Pattern
 from permsolve.permutation import check_permutation, to_groups
+from permsolve.problem import efficacy
 from permsolve.run import TracePoint
 from permsolve.saliency import SaliencyFunction
 from permsolve.status import Status, StopReason
@@ -127,8 +128,7 @@ class Result:
     @property
     def efficacy(self) -> float:
         """``100 (value - baseline) / (row_bound - baseline)`` (Pool & Yu 2021); 100 when there was no room."""
-        room = self.row_bound - self.baseline
-        return 100.0 * (self.value - self.baseline) / room if room > 0.0 else 100.0
+        return efficacy(self.value, self.baseline, self.row_bound)
 
     def certificate(self) -> Certificate:
         """What proves the bound: prices of the columns and more, to be checked by :func:`permsolve.verify`.

@@ -13,12 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from permsolve.certificate import Certificate
 from permsolve.observers import Incumbent, Observer
 from permsolve.permutation import canonical, check_permutation
-from permsolve.problem import Problem
+from permsolve.problem import ROUNDING, Problem
 from permsolve.status import StopReason
 from permsolve.stopping.criterion import Progress, StoppingCriterion, reason_of
-
-# Two float64 sums of the same saliencies in different orders agree to about this much.
-ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ import numpy as np
 
 from permsolve import repricing
 from permsolve.certificate import Certificate
-from permsolve.errors import InvalidCertificateError, InvalidSolutionError, PermsolveError
+from permsolve.errors import InvalidCertificateError, InvalidProblemError, InvalidSolutionError, PermsolveError
 from permsolve.permutation import canonical, check_permutation, to_groups
-from permsolve.problem import Problem
+from permsolve.problem import Problem, check_problem
 from permsolve.registry import get_solver
 from permsolve.result import Result
 from permsolve.run import Run
@@ -73,7 +73,12 @@ def verify(problem: Problem, result: Result, *, max_work: int = MAX_WORK) -> Ver
     ------
     InvalidCertificateError
         When something is off: the message says what.
+    InvalidProblemError
+        When it is given something else than a problem and a result.
     """
+    check_problem("verify", problem)
+    if not isinstance(result, Result):
+        raise InvalidProblemError(f"verify() takes the Result of the problem, got {type(result).__name__}")
     checked: list[str] = []
     unchecked: list[str] = []
     if result.pattern != problem.pattern:

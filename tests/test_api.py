@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from permsolve import upper_bound, verify
 from permsolve.api import default_time_limit, solve
 from permsolve.errors import InvalidOptionError, InvalidProblemError, InvalidSolutionError, PermsolveError
 from permsolve.observers import Incumbent
@@ -284,3 +285,16 @@ def test_the_warm_up_reaches_every_phase_of_local_search() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=path_env())
     assert all(int(count) > 0 for count in found.stdout.split())
+
+
+def test_what_is_no_problem_is_refused() -> None:
+    """With what it is and what to do, wherever one is asked for."""
+    weight: Any = np.ones((4, 8))
+    problem = Problem(weight)
+    for call in (lambda: solve(weight), lambda: upper_bound(weight), lambda: verify(weight, solve(problem))):
+        with pytest.raises(InvalidProblemError, match=r"takes a Problem, got ndarray: use Problem\.from_weight"):
+            call()
+    with pytest.raises(InvalidProblemError, match="takes the Result of the problem, got int"):
+        verify(problem, 3)  # type: ignore[arg-type]
+    with pytest.raises(InvalidOptionError, match="observer must be callable"):
+        solve(problem, observer=3)  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """The least sparsity that N:M takes without loss, against plain loops."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from permsolve.errors import InvalidOptionError, UnknownSolverError
+from permsolve import Result, solve
+from permsolve.errors import InvalidOptionError, InvalidProblemError, UnknownSolverError
 from permsolve.lossless import lossless_sparsity, prune_smallest
 from permsolve.masks import nm_violations
 from permsolve.pattern import Pattern
+from permsolve.status import StopReason
 from tests import oracle
 
 
@@ -98,3 +101,34 @@ def test_wrong_arguments() -> None:
         lossless_sparsity(np.ones((2, 8)), tolerance=0.0)
     with pytest.raises(UnknownSolverError):
         lossless_sparsity(np.ones((2, 8)), solver="none")
+
+
+def test_the_least_integer_is_the_largest_magnitude() -> None:
+    """It has no positive counterpart of its own type."""
+    weight = np.array([[-128, 5, 7, 9]], np.int8)
+    assert prune_smallest(weight, 0.25).tolist() == [[-128, 0, 7, 9]]
+
+
+@pytest.mark.parametrize("entry", [np.nan, np.inf])
+def test_what_is_not_finite_has_no_rank(entry: float) -> None:
+    """And is named."""
+    weight = np.ones((2, 8))
+    weight[1, 3] = entry
+    for call in (lambda: prune_smallest(weight, 0.5), lambda: lossless_sparsity(weight)):
+        with pytest.raises(InvalidProblemError, match=rf"finite: entry \(1, 3\) is {entry}"):
+            call()
+
+
+def test_an_interruption_ends_all_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what the first has found."""
+
+    def interrupted(*args: Any, **kwargs: Any) -> Result:
+        return dataclasses.replace(solve(*args, **kwargs), stop_reason=StopReason.INTERRUPTED)
+
+    monkeypatch.setattr("permsolve.lossless.solve", interrupted)
+    weight = np.random.default_rng(0).random((16, 32))
+    study = lossless_sparsity(weight, solver="greedy", tolerance=1e-9)
+    assert study.interrupted
+    assert len(study.trials) == 1
+    assert study.to_dict()["interrupted"] is True
+    assert nm_violations(prune_smallest(weight, study.sparsity)[:, study.permutation], Pattern(2, 4)).size == 0

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from permsolve.errors import InvalidPatternError, InvalidProblemError, InvalidSolutionError
 from permsolve.pattern import Pattern
-from permsolve.problem import Problem
+from permsolve.problem import Problem, efficacy
 from tests import oracle
 from tests.instances import KINDS, PATTERNS, matrix
 
@@ -216,3 +216,14 @@ def test_sums_that_overflow_are_refused() -> None:
     """Each entry is finite, what is kept of them is not: no value could be compared."""
     with pytest.raises(InvalidProblemError):
         _ = Problem(np.full((4, 4), 1e308), "2:4").baseline
+
+
+def test_efficacy_where_there_is_no_room() -> None:
+    """100, whatever the last bits of two sums of the same entries are; never more."""
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        problem = Problem(rng.random((rng.integers(1, 30), 4)) * 10.0 ** rng.integers(-9, 9), "2:4")
+        assert problem.efficacy(problem.baseline) == 100.0
+    assert efficacy(11.0, 0.0, 10.0) == 100.0
+    assert efficacy(2.0, 0.0, 10.0) == 20.0
+    assert efficacy(0.0, 0.0, 0.0) == 100.0

@@ -62,10 +62,13 @@ def lossless(
         text = json.dumps(study.to_dict(), indent=1, allow_nan=False) + "\n"
         if json_path == STDOUT:
             sys.stdout.write(text)
-            return ExitCode.OK
-        atomic_write(json_path, lambda stream: stream.write(text.encode()))
+        else:
+            atomic_write(json_path, lambda stream: stream.write(text.encode()))
+    if json_path != STDOUT:
+        from rich.console import Console
 
-    from rich.console import Console
-
-    Console(highlight=False).print(lossless_table(printable(info.name), study))
+        Console(highlight=False).print(lossless_table(printable(info.name), study))
+    if study.interrupted:
+        sys.stderr.write("permsolve: interrupted: this is what was known by then\n")
+        return ExitCode.INTERRUPTED
     return ExitCode.OK

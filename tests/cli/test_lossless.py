@@ -1,11 +1,16 @@
 """``permsolve lossless``."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+
+from permsolve import solve
+from permsolve.status import StopReason
 
 
 def test_command(run: Callable[..., Any], tmp_path: Path) -> None:
@@ -23,3 +28,17 @@ def test_command(run: Callable[..., Any], tmp_path: Path) -> None:
     assert json.loads(alone.out)["sparsity"] == study["sparsity"]
     assert run("lossless", tmp_path / "w.npy", "--out", tmp_path / "p.txt").code == 2
     assert run("lossless", tmp_path / "none.npy").code == 2
+
+
+def test_an_interruption(run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known by then is printed and written, and the exit code says that it is not all."""
+    np.save(tmp_path / "w.npy", np.random.default_rng(0).normal(size=(8, 16)).astype(np.float32))
+    monkeypatch.setattr(
+        "permsolve.lossless.solve",
+        lambda *args, **kwargs: dataclasses.replace(solve(*args, **kwargs), stop_reason=StopReason.INTERRUPTED),
+    )
+    answer = run("lossless", tmp_path / "w.npy", "--solver", "exhaustive", "--out", tmp_path / "p.npy")
+    assert answer.code == 130
+    assert "no proof" in answer.out
+    assert "interrupted" in answer.err
+    assert sorted(np.load(tmp_path / "p.npy")) == list(range(16))

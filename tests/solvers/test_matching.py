@@ -16,8 +16,8 @@ from permsolve import solve
 from permsolve.errors import InvalidOptionError
 from permsolve.pattern import Pattern
 from permsolve.permutation import from_groups, to_groups
-from permsolve.problem import Problem
-from permsolve.run import ROUNDING, Run
+from permsolve.problem import ROUNDING, Problem
+from permsolve.run import Run
 from permsolve.status import Status, StopReason
 from permsolve.stopping import MaxIterations
 from permsolve_solvers.local_search.descent import Descent

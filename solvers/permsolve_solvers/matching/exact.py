@@ -17,8 +17,8 @@ from scipy.optimize import linear_sum_assignment  # its sparse relative can take
 
 from permsolve.certificate import Certificate, Node
 from permsolve.permutation import to_groups
-from permsolve.problem import Problem
-from permsolve.run import ROUNDING, Run
+from permsolve.problem import ROUNDING, Problem
+from permsolve.run import Run
 from permsolve.solver import Outcome
 from permsolve_solvers.matching.graph import Nodes, edges_of, perfect_matching
 from permsolve_solvers.set_partition.branch import Branching
