@@ -7,13 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.sparse._semi_structured_conversions import (
+    sparse_semi_structured_from_dense_cutlass,
+    sparse_semi_structured_to_dense_cutlass,
+)
 
 from permsolve.networks.pruning import finalize_, prune_
 
 
 @dataclass
 class Emulation:
-    """Packs by copying, and takes as long as it is told to.
+    """Packs by copying, through torch's own CUTLASS format where that is asked for, and takes as long as it is told to.
 
     Attributes
     ----------
@@ -48,11 +52,13 @@ class Emulation:
         return tuple(name for name in self.times if name != "dense")
 
     def pack(self, weight: Tensor, backend: str) -> Tensor:
-        """A copy."""
+        """A copy: of CUTLASS's what its conversions, which run on any machine, make of their own work."""
         if backend == self.refuses:
             raise RuntimeError("Supported only on GPUs with compute capability 8.x\nsecond line")
         self.packed.append((backend, tuple(weight.shape)))
         copy = weight.clone()
+        if backend == "cutlass":
+            copy = sparse_semi_structured_to_dense_cutlass(*sparse_semi_structured_from_dense_cutlass(weight))
         if backend == self.damage:
             copy[0, 0] += 1.0
         self._backends[copy.data_ptr()] = backend, copy
