@@ -189,6 +189,8 @@ def compile_kernels(solver: str, problem: Problem) -> None:
 
 
 def _compile(solver: Solver, device: str | None, problem: Problem) -> None:
+    for name in solver.capabilities.members:
+        compile_kernels(name, problem)
     if solver.capabilities.compiled:
         _warm_up(type(solver), device, _kind(problem.pattern), problem.padded.dtype.char)
 
@@ -207,10 +209,10 @@ def _warm_up(solver: type[Solver], device: str | None, pattern: Pattern, dtype: 
     On the device that was chosen, if one was: with enough rows there that they are cut into parts.
     """
     rows = 2048 if device == "cuda" else 64
-    saliency = np.random.default_rng(0).random((rows, 8 * pattern.m)).astype(dtype)
+    capabilities = solver.capabilities
+    saliency = np.random.default_rng(0).random((rows, capabilities.warm_up_groups * pattern.m)).astype(dtype)
     problem = Problem(saliency, pattern)
     options = {} if device is None else {"device": device}
-    capabilities = solver.capabilities
     for each in capabilities.warm_up_options:
         solver(**options, **each).solve(problem, Run(problem, stop=MaxIterations(capabilities.warm_up)))
 

@@ -30,6 +30,8 @@ _STEPS = 150
 _PATIENCE = 6
 # Rows of the pair matrix that one task computes.
 _SLICE = 16
+# Rows of it that are mirrored at once.
+_MIRRORED = 256
 _UNIT = 2.0**-24
 _ROUNDING = 1e-11
 
@@ -82,7 +84,7 @@ def pair_bound(problem: Problem, *, workers: int = 1, should_stop: Callable[[], 
     if problem.group_count < 2 or problem.row_bound <= 0.0:
         return rows_only
     x = problem.padded.astype(np.float64, copy=False)
-    scale = float(np.ldexp(1.0, int(np.frexp(x.max())[1])))
+    scale = float(np.ldexp(1.0, int(np.frexp(x.max())[1]) - 1))
     coefficients = quadratic(problem.pattern)
     few, many = level_shares(problem.pattern, coefficients)
     ordered = np.sort(x, axis=0)  # ascending over the columns of each row
@@ -93,7 +95,7 @@ def pair_bound(problem: Problem, *, workers: int = 1, should_stop: Callable[[], 
     fixed = problem.group_count * float((problem.pattern.n * low + c * (high - low)).sum())
     fixed += a * float(y.sum()) + float(np.maximum(x - high, 0.0).sum())
     pairs = _pair_terms((y / scale).astype(np.float32), workers, should_stop)
-    if pairs is None:
+    if pairs is None or should_stop():
         return rows_only
     # Each sum may be too large by its rounding; b <= 0 turns that into a term too small: allow for it.
     error = (BLOCK + 2) * _UNIT
@@ -117,8 +119,14 @@ def _pair_terms(y: NDArray[np.float32], workers: int, should_stop: Callable[[], 
                 return None
             starts = range(begin, min(begin + _SLICE * workers, columns), _SLICE)
             list(pool.map(lambda first: sums_of_minima(y, first, min(first + _SLICE, columns), sums), starts))
-    lower = np.tril_indices(columns, -1)
-    sums[lower] = sums.T[lower]
+    for begin in range(0, columns, _MIRRORED):
+        if should_stop():
+            return None
+        end = min(begin + _MIRRORED, columns)
+        sums[begin:end, :begin] = sums[:begin, begin:end].T
+        block = sums[begin:end, begin:end]
+        lower = np.tril_indices(end - begin, -1)
+        block[lower] = block.T[lower]
     return sums
 
 

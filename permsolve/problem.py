@@ -176,7 +176,8 @@ class Problem:
         Parameters
         ----------
         blocks : iterable of ndarray, shape (some rows, columns)
-            What each weight is worth, >= 0 and finite.
+            What each weight is worth, >= 0 and finite. All are stored in the type of the first: float64 stays float64,
+            everything else becomes float32.
         shape : tuple of int
             Rows (of all blocks together) and columns.
         pattern : Pattern or str, default "2:4"
@@ -280,6 +281,11 @@ class Problem:
         100 where the given order already reaches the bound.
         """
         return efficacy(value, self.baseline, self.row_bound)
+
+
+def meets(value: float, bound: float) -> bool:
+    """Whether a value reaches a bound, but for the rounding of their sums."""
+    return value >= bound - ROUNDING * abs(bound)
 
 
 def efficacy(value: float, baseline: float, row_bound: float) -> float:

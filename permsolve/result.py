@@ -47,7 +47,7 @@ class Result:
     row_bound : float
         Saliency kept when each row is pruned freely: the loose bound by which :attr:`efficacy` is measured.
     bound : float
-        Best valid upper bound known, at most ``row_bound``.
+        Best valid upper bound known, at most ``row_bound``; valid up to a share of 1e-9 (see :class:`Status`).
     status : Status
         ``OPTIMAL`` when the value is proven to be the best possible, else ``FEASIBLE``.
     stop_reason : StopReason

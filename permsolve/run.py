@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from permsolve.certificate import Certificate
 from permsolve.observers import Incumbent, Observer
 from permsolve.permutation import canonical, check_permutation
-from permsolve.problem import ROUNDING, Problem
+from permsolve.problem import Problem, meets
 from permsolve.status import StopReason
 from permsolve.stopping.criterion import Progress, StoppingCriterion, reason_of
 
@@ -123,7 +123,7 @@ class Run:
     @property
     def proven(self) -> bool:
         """Whether the best value has reached the bound."""
-        return self.value >= self.bound - ROUNDING * abs(self.bound)
+        return meets(self.value, self.bound)
 
     def generators(self, count: int) -> list[np.random.Generator]:
         """``count`` independent random generators made from the seed."""

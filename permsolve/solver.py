@@ -31,9 +31,13 @@ class Capabilities:
         Uses jitted kernels: the core runs it on a tiny problem before the clock starts, so that no time limit
         pays for compiling them or for loading them from the cache.
     warm_up : int
-        Iterations of that run: enough to reach every phase on a problem of 8 groups.
+        Iterations of that run: enough to reach every phase.
+    warm_up_groups : int
+        Groups of the tiny problem: one that is not proven at once by what the solver tries first.
     warm_up_options : tuple of mapping
         Options of that run; several where no single one reaches every phase.
+    members : tuple of str
+        Names of solvers that it runs when there is a time limit: they are compiled, too.
     needs : tuple of str
         Distributions it needs beyond the core install.
     """
@@ -46,7 +50,9 @@ class Capabilities:
     patterns: str = "all"
     compiled: bool = False
     warm_up: int = 300
+    warm_up_groups: int = 8
     warm_up_options: tuple[Mapping[str, Any], ...] = ({},)
+    members: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
 
 

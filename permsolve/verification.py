@@ -8,7 +8,7 @@ from permsolve import repricing
 from permsolve.certificate import Certificate
 from permsolve.errors import InvalidCertificateError, InvalidProblemError, InvalidSolutionError, PermsolveError
 from permsolve.permutation import canonical, check_permutation, to_groups
-from permsolve.problem import Problem, check_problem
+from permsolve.problem import Problem, check_problem, meets
 from permsolve.registry import get_solver
 from permsolve.result import Result
 from permsolve.run import Run
@@ -102,7 +102,7 @@ def verify(problem: Problem, result: Result, *, max_work: int = MAX_WORK) -> Ver
     checked += ["value", "baseline", "row bound"]
     if result.bound < value * (1.0 - ROUNDING):
         raise InvalidCertificateError(f"the bound {result.bound!r} is below the value {value!r}")
-    if (result.status is Status.OPTIMAL) != (result.bound <= result.value * (1.0 + ROUNDING)):
+    if (result.status is Status.OPTIMAL) != meets(result.value, result.bound):
         raise InvalidCertificateError(f"status {result.status} with value {result.value!r} and bound {result.bound!r}")
     certificate = result.certificate()
     if result.bound < min(certificate.bound, row_bound) * (1.0 - repricing.TOLERANCE):

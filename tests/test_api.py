@@ -17,7 +17,7 @@ from permsolve.errors import InvalidOptionError, InvalidProblemError, InvalidSol
 from permsolve.observers import Incumbent
 from permsolve.pattern import Pattern
 from permsolve.problem import Problem
-from permsolve.registry import get_solver
+from permsolve.registry import available_solvers, get_solver, solver_class
 from permsolve.result import Result
 from permsolve.status import Status, StopReason
 from permsolve.stopping import Gap, MaxIterations, MaxRuntime, NoImprovement, Target
@@ -298,3 +298,11 @@ def test_what_is_no_problem_is_refused() -> None:
         verify(problem, 3)  # type: ignore[arg-type]
     with pytest.raises(InvalidOptionError, match="observer must be callable"):
         solve(problem, observer=3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("solver", available_solvers())
+def test_what_compiles_says_so(solver: str) -> None:
+    """Also those of other solvers that it runs, so that no time limit pays for them."""
+    capabilities = solver_class(solver).capabilities
+    assert capabilities.compiled == (solver not in ("identity", "random"))
+    assert set(capabilities.members) <= set(available_solvers())

@@ -62,6 +62,18 @@ def test_sums_of_minima_against_plain_numpy() -> None:
     assert np.allclose(out, expected, rtol=1e-5)
 
 
+def test_the_pairs_of_many_columns_are_mirrored_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the largest numbers do not overflow."""
+    problem = Problem(np.random.default_rng(0).random((200, 40)))
+    whole = pair_bound(problem)
+    monkeypatch.setattr("permsolve.pair_bound._MIRRORED", 7)
+    parts = pair_bound(problem)
+    assert parts.method == "pairs"
+    assert parts.bound == whole.bound
+    large = pair_bound(Problem(np.ldexp(problem.saliency, 1000)))
+    assert large.bound == float(np.ldexp(whole.bound, 1000))
+
+
 def test_any_prices_bound_the_pairs() -> None:
     """Whatever the prices: the pairs of a partition are worth at most that."""
     rng = np.random.default_rng(1)

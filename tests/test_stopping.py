@@ -65,6 +65,19 @@ def test_or_stops_at_the_first() -> None:
     assert either(replace(START, elapsed=10.0)) is StopReason.CRITERION
 
 
+def test_plain_functions_take_part_on_either_side() -> None:
+    """A function has no operators of its own."""
+
+    def never(progress: Progress) -> bool:
+        return False
+
+    late = replace(START, elapsed=9.0)
+    for criterion in (never | MaxRuntime(2.0), MaxRuntime(2.0) | never):
+        assert criterion(late) is StopReason.TIME
+    for every in (never & MaxRuntime(2.0), MaxRuntime(2.0) & never):
+        assert every(late) is None
+
+
 def test_and_stops_when_all_agree() -> None:
     """And gives the reason of the last."""
     both = MaxIterations(5) & Target(15.0)

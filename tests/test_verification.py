@@ -154,6 +154,15 @@ def test_what_is_too_much_work_is_reported() -> None:
         verify(problem, bad, max_work=1000)
 
 
+def test_a_gap_of_rounding_is_as_the_run_saw_it() -> None:
+    """Optimal or not by the same rule, however close value and bound are."""
+    for gap in (1e-11, 5e-12, 2e-12, 5e-13, 1e-14):
+        problem = Problem([[1.0, gap, 0.0, 0.0]], "1:2")
+        result = solve(problem, "identity")
+        assert verify(problem, result).complete
+        assert (result.status is Status.OPTIMAL) == (gap < 1e-12)
+
+
 def test_wrong_problem_status_and_method() -> None:
     """Another pattern or matrix, a status that the numbers do not bear out, an unknown kind of proof."""
     problem, result = proven()

@@ -55,6 +55,16 @@ class Criterion:
 
         return AnyOf(self, other)
 
+    def __ror__(self, other: StoppingCriterion) -> "AnyOf":
+        from permsolve.stopping.compose import AnyOf
+
+        return AnyOf(other, self)
+
+    def __rand__(self, other: StoppingCriterion) -> "AllOf":
+        from permsolve.stopping.compose import AllOf
+
+        return AllOf(other, self)
+
     def __and__(self, other: StoppingCriterion) -> "AllOf":
         from permsolve.stopping.compose import AllOf
 

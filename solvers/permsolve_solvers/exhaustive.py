@@ -52,7 +52,10 @@ class Exhaustive:
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        f"proves the optimum of up to {MAX_COLUMNS} columns by looking at every partition", exact=True
+        f"proves the optimum of up to {MAX_COLUMNS} columns by looking at every partition",
+        exact=True,
+        compiled=True,
+        warm_up_groups=4,
     )
 
     def solve(self, problem: Problem, run: Run, /) -> Outcome:

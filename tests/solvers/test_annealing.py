@@ -13,6 +13,7 @@ from permsolve.run import Run
 from permsolve.stopping import MaxIterations
 from permsolve_solvers.annealing import Annealing, _kernels
 from permsolve_solvers.annealing import chain as chain_module
+from permsolve_solvers.annealing import solver as solver_module
 from permsolve_solvers.annealing.chain import Chain
 from permsolve_solvers.annealing.solver import FIRST_CYCLE
 from permsolve_solvers.annealing.temperatures import anchor, calibrate
@@ -165,6 +166,17 @@ def test_blocks(kind: str) -> None:
     runs = [solve(problem, "annealing", block=64, workers=2, cycles=1, stop=MaxIterations(2000)) for _ in range(2)]
     np.testing.assert_array_equal(runs[0].permutation, runs[1].permutation)
     assert runs[0].value >= runs[0].baseline
+
+
+def test_criteria_are_asked_within_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Often, so that none has to wait until a block is done, which may take minutes."""
+    problem = Problem(matrix("uniform", 2000, 200, np.random.default_rng(6)), "2:4")
+
+    def made(look: float) -> int:
+        monkeypatch.setattr(solver_module, "LOOK", look)
+        return solve(problem, "annealing", block=64, workers=2, stop=MaxIterations(1)).iterations
+
+    assert 1 <= made(1.0) < made(1e12) / 2
 
 
 def test_options() -> None:

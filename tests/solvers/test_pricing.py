@@ -141,3 +141,11 @@ def test_bounds_without_a_list_of_groups_hold(kind: str, scale: float | str, mon
         assert proven.status is Status.OPTIMAL
         assert proven.value == pytest.approx(best, rel=1e-11)
         assert verify(problem, proven).complete
+
+
+def test_a_programme_whose_first_pricing_finds_nothing() -> None:
+    """It is solved all the same: its prices are what the next round needs."""
+    problem = Problem((np.random.default_rng(0).random((5, 76)) < 0.6).astype(np.float32))
+    start = np.arange(76)
+    result = solve(problem, "column-generation", initial=start, branch=False, stop=MaxIterations(200))
+    assert result.stop_reason == "completed"

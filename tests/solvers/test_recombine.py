@@ -7,7 +7,7 @@ from permsolve import Problem, solve
 from permsolve.errors import InvalidOptionError
 from permsolve.run import Run
 from permsolve.stopping import MaxIterations
-from permsolve_solvers.portfolio.recombine import Recombine
+from permsolve_solvers.portfolio.recombine import Recombine, _Member
 
 
 def _problem(columns: int = 46) -> Problem:
@@ -53,6 +53,22 @@ def test_joins_halves_of_two_runs() -> None:
     pool = {np.sort(group).tobytes(): 1.0 for one in mixed for group in one}
     Recombine()._recombine(problem, run, pool)
     assert run.value == pytest.approx(problem.value(good))
+
+
+def test_where_no_swap_gains_it_ends() -> None:
+    """More runs would find nothing either."""
+    problem = Problem(np.array([[1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 0, 1.0]]), "1:2")
+    assert solve(problem, "recombine", workers=1, stop=MaxIterations(200)).stop_reason == "completed"
+    assert solve(problem, "recombine", time_limit=60.0).runtime < 30.0
+
+
+def test_members_know_at_once_that_the_whole_is_interrupted() -> None:
+    """They may ask between two looks at their criteria."""
+    run = Run(_problem())
+    member = _Member(run, _problem(), 0, 60.0)
+    assert not member.cut_short
+    run.interrupt()
+    assert member.cut_short
 
 
 def test_options() -> None:

@@ -45,10 +45,10 @@ FROZEN = 1e4
 DESCENT_WORK = 1e9
 # A run of so many seconds has use for all the memory for groups that a chain may have (measured).
 MEMORY_SECONDS = 1.0
-# Work on a block, in units of the work of its exchange matrix, and work between two looks at the clock meanwhile (half
-# a second of one core).
+# Work on a block, in units of the work of its exchange matrix, and work between two looks at the clock meanwhile (some
+# tenths of a second of one core).
 RESIDENCE = 20.0
-LOOK = 1e10
+LOOK = 2e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +166,11 @@ class Annealing:
                 list(pool.map(lambda old, new: new.move_to(old.state.groups), active, wanted))
                 active = wanted
             local = temperature if active is fine else temperature / unit
-            events = list(pool.map(lambda chain: chain.sample(local, work), active))
+            events: int = sum(pool.map(lambda chain: chain.sample(local, work), active))
             best = max(active, key=lambda chain: chain.value)
             run.offer(from_groups(best.best, problem.columns))
-            return sum(events)
+            run.should_stop(iterations=events)
+            return events
 
         self._anneal(run, temperatures, len(rngs) * problem.columns, sample)
 
@@ -195,32 +196,28 @@ class Annealing:
         def sample(temperature: float, final: bool) -> int:
             x, unit = (problem.working, 1.0) if final or picture is None else (picture.x, picture.unit)
             work = RESIDENCE * float(self.block) ** 2 * problem.rows * x.itemsize / 4
-            looks = math.ceil(work / LOOK)
+            looks = math.ceil(work / max(LOOK, SLICE_PER_PAIR * float(self.block) ** 2))
             events = 0
             order = rng.permutation(groups.shape[0])
             for first in range(0, parts, len(rngs)):
-                picks = [order[part::parts] for part in range(first, min(first + len(rngs), parts))]
-
-                def task(picked: NDArray[np.int64], rng: np.random.Generator) -> tuple[Chain, int]:
-                    chain, made = chain_of(x, picked, rng), 0
-                    for _ in range(looks):
-                        made += chain.sample(temperature / unit, work / looks)
-                        if run.cut_short:
-                            break
-                    return chain, made
-
-                for picked, (chain, made) in zip(picks, pool.map(task, picks, rngs), strict=True):
-                    groups[picked] = chain.state.named(chain.state.groups)
-                    events += made
-                if run.cut_short:
+                if run.should_stop():
                     break
+                picks = [order[part::parts] for part in range(first, min(first + len(rngs), parts))]
+                chains = list(pool.map(lambda picked, rng: chain_of(x, picked, rng), picks, rngs))
+                for _ in range(looks):
+                    made = sum(pool.map(lambda chain: chain.sample(temperature / unit, work / looks), chains))
+                    events += made
+                    if run.should_stop(iterations=made):
+                        break
+                for picked, chain in zip(picks, chains, strict=True):
+                    groups[picked] = chain.state.named(chain.state.groups)
             run.offer(from_groups(groups, problem.columns))
             return events
 
         self._anneal(run, temperatures, problem.columns, sample)
 
     def _anneal(self, run: Run, temperatures: Range, columns: int, sample: Callable[[float, bool], int]) -> None:
-        """Cycles of falling temperature; ``sample`` goes on at one of them and says how many swaps it made.
+        """Cycles of falling temperature; ``sample`` goes on at one of them, reports and says how many swaps it made.
 
         It is told when the cycle is at its end, the quench, which must see the true saliency.
         """
@@ -233,7 +230,7 @@ class Annealing:
                 events = sample(temperatures.cold / QUENCH_FACTOR if final else temperatures.at(cooling), final)
                 made += events
                 done += events or length * columns // MOST_LOOKS
-                if run.should_stop(iterations=events):
+                if run.should_stop():
                     return
             if run.should_stop() or not made:  # no swap at any temperature: nothing will ever change
                 return

@@ -182,10 +182,11 @@ def _near(run: Run, pricer: Pricer, duals: Values, gap: float) -> tuple[Groups |
 def _branch(problem: Problem, run: Run, generation: Generation, groups: Groups, values: Values) -> Outcome:
     """Branch and bound over the groups that can be in a better partition."""
     incumbent = np.sort(to_groups(run.permutation, problem.pattern), axis=1)
-    missing = ~(incumbent[:, None] == groups).all(axis=2).any(axis=1)
+    place = {tuple(group): number for number, group in enumerate(groups.tolist())}
+    missing = np.array([tuple(group) not in place for group in incumbent.tolist()])
+    place |= {tuple(group): len(groups) + number for number, group in enumerate(incumbent[missing].tolist())}
     groups = np.concatenate([groups, incumbent[missing]])
     values = np.concatenate([values, generation.score(incumbent[missing])])
-    place = {tuple(group): number for number, group in enumerate(groups.tolist())}
     solved = best_partition(
         groups,
         values,

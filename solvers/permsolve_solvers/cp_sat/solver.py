@@ -53,6 +53,8 @@ class CpSat:
         exact=True,
         warm_start=True,
         parallel=True,
+        compiled=True,
+        members=("local-search",),
         needs=("ortools", "highspy"),
     )
 

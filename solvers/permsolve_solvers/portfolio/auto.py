@@ -73,6 +73,7 @@ class Auto:
         parallel=True,
         compiled=True,
         warm_up=30_000,  # annealing comes first
+        warm_up_groups=12,  # pairs of columns enough for matching
     )
 
     device: str | None = None

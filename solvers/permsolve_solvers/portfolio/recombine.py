@@ -47,9 +47,13 @@ class _Member(Run):
         if not self._whole.timed:  # else it runs beside others, and the thread that started them offers
             self._whole.offer(incumbent.permutation)
 
+    @property
+    def interrupted(self) -> bool:
+        return self._whole.interrupted or super().interrupted
+
     def should_stop(self, iterations: int = 0) -> bool:
         # Where criteria count iterations the members run one after another; by the clock they have their own limits.
-        if self._whole.interrupted or (not self._whole.timed and self._whole.should_stop(iterations)):
+        if not self._whole.timed and self._whole.should_stop(iterations):
             self.interrupt()
         return super().should_stop(iterations)
 
@@ -111,7 +115,8 @@ class Recombine:
                         for group in np.sort(to_groups(permutation, problem.pattern), axis=1):
                             key = group.tobytes()
                             pool[key] = max(value, pool.get(key, value))
-                if run.should_stop(iterations=sum(member.iteration for member in members) if run.timed else 0):
+                swaps = sum(member.iteration for member in members)
+                if run.should_stop(iterations=swaps if run.timed else 0) or not swaps:  # none: nothing will ever change
                     break
                 if len(pool) > POOL:
                     pool = dict(sorted(pool.items(), key=lambda entry: -entry[1])[:POOL])

@@ -132,7 +132,7 @@ class Generation:
                 steps -= 1
                 prices = self._centre
                 few = False
-            elif added:
+            elif added or self.solution is None:
                 left = self.run.remaining - (whole_seconds if in_time else 0.0)
                 solution = self._lp.solve(max(left, 0.0))
                 if solution is None and not in_time:

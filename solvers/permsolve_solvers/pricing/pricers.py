@@ -23,6 +23,8 @@ _LISTED_QUADS = 1_000_000
 # Most groups that are kept in a list otherwise, and most entries read to value them.
 _LISTED = 12_000_000
 _LISTED_WORK = 6 * 10**10
+# Most columns whose groups are swept pair by pair: the pairs are listed, and a pass takes hours long before.
+_SWEPT_COLUMNS = 4096
 # Elementary steps between two looks at the clock, per worker.
 _SLICE = 2 * 10**8
 # Room for listed groups, per slice.
@@ -75,7 +77,7 @@ class Pricer(Protocol):
 
 def priceable(problem: Problem) -> bool:
     """Whether there is a pricer for the problem: known at once, where making it takes time."""
-    return _listable(problem) or (is_quads(problem) and problem.columns + problem.padding < 2**15)
+    return _listable(problem) or (is_quads(problem) and problem.columns + problem.padding <= _SWEPT_COLUMNS)
 
 
 def make_pricer(problem: Problem, run: Run, pool: ThreadPoolExecutor, exponent: int) -> Pricer | None:
@@ -214,7 +216,7 @@ class QuadPricer:
         for j in range(columns):
             left = x[j] - self._level * self._coarse[j, : x.shape[1]].astype(np.float64)
             self._lost[j] = np.maximum(left, 0.0).sum() * (1.0 + _UNIT) + _UNIT * self._level
-        pairs = np.array([(a, b) for a in range(columns - 3) for b in range(a + 1, columns - 2)], np.int64)
+        pairs = np.column_stack(np.triu_indices(columns - 2, 1))  # two larger columns complete a group
         self._pairs = np.random.default_rng(0).permutation(pairs)  # slices of about equal work
         self.cost = math.comb(columns, 4) * float(x.shape[1])
         self._step = max(1, int(_SLICE * pairs.shape[0] / self.cost))
