@@ -102,7 +102,7 @@ def solve(
     moments_of = open_inputs(inputs, saliency)
     start = None
     if initial is not None:
-        permutations, _ = read_permutations(initial)
+        permutations = read_permutations(initial).permutations
         if len(permutations) != 1:
             raise FileFormatError(f"{initial}: holds {len(permutations)} permutations, --initial needs one")
         (start,) = permutations.values()
