@@ -156,6 +156,14 @@ def test_what_is_saved_is_loaded(result: Result, suffix: str, tmp_path: Path) ->
         assert not loaded.permutation.flags.writeable
 
 
+@pytest.mark.parametrize("suffix", [".JSON", ".Npz"])
+def test_the_case_of_a_suffix_does_not_matter(result: Result, suffix: str, tmp_path: Path) -> None:
+    """As for all files that are read and written."""
+    path = tmp_path / f"r{suffix}"
+    result.save(path)
+    assert same(Result.load(path), result)
+
+
 def test_files_need_no_pickle(result: Result, tmp_path: Path) -> None:
     """The JSON is standard (no NaN, no Infinity), the arrays load with pickle refused."""
     result.save(tmp_path / "r.json")

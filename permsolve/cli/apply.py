@@ -37,7 +37,7 @@ def apply(
     With several permutations by tensor name, every tensor named is re-ordered and
     all others are copied.
     """
-    check_output(out, "--out", (".npy", ".npz", ".safetensors"), source, permutation)
+    check_output(out, "--out", (".npy", ".npz", ".safetensors"), source, permutation, inputs)
 
     from permsolve.cli.inputs import open_inputs
     from permsolve.cli.naming import naming

@@ -33,7 +33,7 @@ def bound(
     ] = None,
 ) -> int:
     """How much can any permutation of a weight keep? A certified upper bound."""
-    check_output(json_path, "--json", (".json",), source)
+    check_output(json_path, "--json", (".json",), source, inputs)
 
     from permsolve.bound import upper_bound
     from permsolve.cli.inputs import open_inputs

@@ -19,6 +19,7 @@ from permsolve.cli.checkpoints import (
     Workers,
     run_conversion,
 )
+from permsolve.cli.outputs import check_output
 from permsolve.cli.parameters import PatternText
 
 if TYPE_CHECKING:
@@ -71,13 +72,11 @@ def compress(
     Shards, names and types stay as they are; weights in formats other than safetensors are left out.
     Ctrl-C keeps the axes that are solved: the same command goes on from there.
     """
+    check_output(report, "--report", (".json",), source, out, calibration)
 
     def convert(on_done: Callable[[], None] | None) -> "CompressionReport":
         from permsolve.networks.checkpoints import compress_checkpoint
-        from permsolve.networks.compression.report import check_report_name
 
-        if report is not None:
-            check_report_name(report)
         return compress_checkpoint(
             source, out, calibration, pattern, recipe=recipe, samples=samples, length=length,
             memory_limit=None if memory_limit is None else int(memory_limit * 2**30), include=include or None,

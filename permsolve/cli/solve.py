@@ -73,8 +73,9 @@ def solve(
     The permutation p written by --out means weight[:, p].
     Ctrl-C ends the search: what was found so far is written.
     """
-    check_output(out, "--out", (".npz", ".safetensors") if every else (".npy", ".npz", ".safetensors"), source)
-    check_output(json_path, "--json", (".json",), source)
+    suffixes = (".npz", ".safetensors") if every else (".npy", ".npz", ".safetensors")
+    check_output(out, "--out", suffixes, source, inputs, initial)
+    check_output(json_path, "--json", (".json",), source, inputs, initial)
     if every and tensor is not None:
         raise InvalidOptionError("--all and --tensor exclude each other")
     if every and initial is not None:

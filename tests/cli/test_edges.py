@@ -112,15 +112,29 @@ def test_interrupt_without_an_output_admits_it(run: Run, tmp_path: Path) -> None
     assert answer.err == "permsolve: interrupted: the best found so far was not written: no --out given\n"
 
 
-def test_apply_never_overwrites_its_permutation(run: Run, weight_file: Path, tmp_path: Path) -> None:
-    """Both inputs of apply are safe from --out."""
-    permutation = tmp_path / "p.npy"
+def test_no_input_is_overwritten(run: Run, weight_file: Path, tmp_path: Path) -> None:
+    """Whatever a command reads is safe from its outputs, also by another name."""
+    permutation, moments, document = tmp_path / "p.npy", tmp_path / "h.npy", tmp_path / "r.json"
     np.save(permutation, np.arange(18)[::-1].copy())
-    before = permutation.read_bytes()
-    answer = run("apply", weight_file, permutation, "--out", permutation)
-    assert answer.code == 2
-    assert "that is the input" in answer.err
-    assert permutation.read_bytes() == before
+    np.save(moments, np.ones(18))
+    run("solve", weight_file, *GREEDY, "--json", document)
+    link = tmp_path / "link.npy"
+    link.symlink_to(moments)
+    inputs = ("--saliency", "wanda", "--inputs", moments)
+    calls: list[tuple[object, ...]] = [
+        ("apply", weight_file, permutation, "--out", permutation),
+        ("apply", weight_file, permutation, "--prune", *inputs, "--out", moments),
+        ("solve", weight_file, *GREEDY, *inputs, "--out", moments),
+        ("solve", weight_file, *GREEDY, *inputs, "--out", link),
+        ("solve", weight_file, *GREEDY, "--initial", permutation, "--out", permutation),
+        ("solve", weight_file, *GREEDY, "--initial", document, "--json", document),
+    ]
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for call in calls:
+        answer = run(*call)
+        assert answer.code == 2, call
+        assert "that is the input" in answer.err
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_apply_refuses_one_array_for_several_before_reading(run: Run, tmp_path: Path) -> None:
