@@ -9,7 +9,7 @@ import typer
 from permsolve.cli.exit_codes import ExitCode
 from permsolve.cli.outputs import STDOUT, check_output
 from permsolve.cli.parameters import Inputs, PatternText, SaliencyName, Source, Tensor
-from permsolve.cli.text import printable
+from permsolve.cli.text import amount, printable
 
 
 def bound(
@@ -62,8 +62,8 @@ def bound(
             return ExitCode.OK
         atomic_write(json_path, lambda stream: stream.write(text.encode()))
     typer.echo(
-        f"{printable(info.name)}: no permutation keeps more than {found.value:.8g} at {pattern}, efficacy "
+        f"{printable(info.name)}: no permutation keeps more than {amount(found.value)} at {pattern}, efficacy "
         f"{problem.efficacy(found.value):.4f} % (bound by {found.method}, {found.runtime:.1f} s; by rows "
-        f"{found.row_bound:.8g}; in the given order {problem.baseline:.8g})"
+        f"{amount(found.row_bound)}; in the given order {amount(problem.baseline)})"
     )
     return ExitCode.OK

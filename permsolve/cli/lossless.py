@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from permsolve.cli.console import console
 from permsolve.cli.exit_codes import ExitCode
 from permsolve.cli.outputs import STDOUT, check_output
 from permsolve.cli.parameters import PatternText, Source, Tensor
-from permsolve.cli.text import printable
 
 
 def lossless(
@@ -64,8 +64,5 @@ def lossless(
             sys.stdout.write(text)
             return ExitCode.OK
         atomic_write(json_path, lambda stream: stream.write(text.encode()))
-
-    from rich.console import Console
-
-    Console(highlight=False).print(lossless_table(printable(info.name), study))
+    console().print(lossless_table(info.name, study))
     return ExitCode.OK

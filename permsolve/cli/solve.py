@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from permsolve.cli.console import console
 from permsolve.cli.exit_codes import ExitCode
 from permsolve.cli.outputs import STDOUT, check_output
 from permsolve.cli.parameters import Inputs, PatternText, SaliencyName, Source, Tensor, parse_options
@@ -155,7 +156,7 @@ def solve(
     _write(results, every, out, json_path)
     if not quiet:
         table = results_table(results) if every else result_table(info.name, result)
-        _console(to_stderr=json_path == STDOUT).print(table)
+        console(to_stderr=json_path == STDOUT).print(table)
     if interrupted:
         sys.stderr.write(f"permsolve: interrupted: {_what_is_left(len(results), len(chosen), out, json_path)}\n")
         return ExitCode.INTERRUPTED
@@ -186,9 +187,3 @@ def _write(results: "Mapping[str, Result]", every: bool, out: Path | None, json_
         sys.stdout.write(text)
     else:
         atomic_write(json_path, lambda stream: stream.write(text.encode()))
-
-
-def _console(*, to_stderr: bool) -> Any:
-    from rich.console import Console
-
-    return Console(stderr=to_stderr, highlight=False)

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import permsolve.cli.solve
 from permsolve import Problem
 from permsolve.cli.progress import progress_line
 from permsolve.observers import Incumbent
-from tests.cli.conftest import Answer
+from tests.cli.conftest import Answer, Terminal
 
 Run = Callable[..., Answer]
 GREEDY = ("--solver", "greedy")
@@ -40,6 +41,15 @@ def _spawn(*arguments: object, redirect: str = "", **environment: str) -> subpro
         check=False,
         timeout=120,
     )
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e15])
+def test_values_are_shown_at_any_magnitude(run: Run, tmp_path: Path, scale: float) -> None:
+    """With significant digits, not with a fixed number of decimals."""
+    weight = np.arange(1.0, 17.0).reshape(2, 8) * scale
+    np.save(tmp_path / "w.npy", weight)
+    shown = run("solve", tmp_path / "w.npy", *GREEDY).out
+    assert f"kept before {Problem.from_weight(weight).baseline:.8g}" in " ".join(shown.split())
 
 
 def test_an_unusable_weight_is_named(run: Run, tmp_path: Path) -> None:
@@ -209,21 +219,53 @@ def test_help_keeps_its_defaults(run: Run) -> None:
     assert "else 2:4" in " ".join(run("apply", "--help").out.replace("│", " ").split())
 
 
-def test_table_of_many_fits_eighty_columns(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Statuses are shown whole beside long names."""
-    monkeypatch.setenv("COLUMNS", "80")
-    save_file({"model.layers.0.mlp.down_proj.weight": _matrix(0) * 1e6, "b": _matrix(1)}, tmp_path / "m.safetensors")
-    out = run("solve", tmp_path / "m.safetensors", "--all", *GREEDY).out
-    assert out.count("FEASIBLE") == 2
-    assert max(map(len, out.splitlines())) <= 80
+@pytest.mark.parametrize("columns", [80, 30])
+def test_tables_fit_eighty_columns(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """On a terminal long names are folded beside what is shown whole, and none vanishes from a narrow one."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    name = "model.layers.0.mlp.down_proj.weight"
+    save_file({name: _matrix(0) * 1e6, "b": _matrix(1)}, tmp_path / "m.safetensors")
+    solved = run("solve", tmp_path / "m.safetensors", "--all", *GREEDY, "--quiet", stream=Terminal)
+    assert solved.out == ""
+    for call, word in (("solve", "FEASIBLE"), ("inspect", "yes")):
+        options = ("--all", *GREEDY) if call == "solve" else ()
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", run(call, tmp_path / "m.safetensors", *options, stream=Terminal).out)
+        assert plain.count(word) == 2
+        assert max(map(len, plain.splitlines())) <= 80
+        folded = "".join(line.split(" ")[1] for line in plain.splitlines() if line.startswith(" "))
+        assert name in folded
+
+
+def test_a_pipe_gets_whole_lines(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where stdout is no terminal no name is folded or cut off, whatever the width of the terminal behind it."""
+    monkeypatch.setenv("COLUMNS", "40")
+    name = "model.layers.0.self_attn.q_proj.weight" * 4
+    save_file({name: _matrix(0), "b": _matrix(1)}, tmp_path / "m.safetensors")
+    for call in (("inspect",), ("solve", "--all", *GREEDY), ("solve", "--tensor", name, *GREEDY)):
+        lines = run(call[0], tmp_path / "m.safetensors", *call[1:]).out.splitlines()
+        assert any(name in line for line in lines)
+    listed = run("solvers").out
+    for row in json.loads(run("solvers", "--json", "-").out):
+        assert ", ".join(row["options"]) in listed
+        assert row["summary"] in listed
+
+
+@pytest.mark.parametrize("name", ["x[/b]", "a[red]b", "[bold]:smile:"])
+def test_names_are_no_markup(run: Run, tmp_path: Path, name: str) -> None:
+    """Brackets and colons of names are shown as they are, by every command and on the progress line."""
+    path = tmp_path / "m.safetensors"
+    save_file({name: _matrix()}, path)
+    commands: list[tuple[object, ...]] = [("lossless", path), ("solve", path), ("solve", path, "--all")]
+    for call in commands:
+        assert name in run(*call, *GREEDY).out
+    assert name in run("inspect", path).out
+    assert name in run("solve", path, *GREEDY, stream=Terminal).err
 
 
 def test_progress_line_shows_start_and_improvements(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal the line starts from what is kept already and follows the observer; elsewhere it is silent."""
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
 
     monkeypatch.setenv("TERM", "xterm")
     problem = Problem([[3.0, 2.0, 0.0, 1.0]], "1:2")
