@@ -77,8 +77,6 @@ def solve(
     suffixes = (".npz", ".safetensors") if every else (".npy", ".npz", ".safetensors")
     check_output(out, "--out", suffixes, source, inputs, initial)
     check_output(json_path, "--json", (".json",), source, inputs, initial)
-    if every and tensor is not None:
-        raise InvalidOptionError("--all and --tensor exclude each other")
     if every and initial is not None:
         raise InvalidOptionError("--all and --initial exclude each other: a permutation belongs to one tensor")
     options = parse_options(option or [])
@@ -88,12 +86,13 @@ def solve(
         options["device"] = device
 
     from permsolve.api import solve as run_solver
+    from permsolve.cli.choosing import chosen_tensors
     from permsolve.cli.inputs import open_inputs
     from permsolve.cli.naming import naming
     from permsolve.cli.permutation_files import read_permutations
     from permsolve.cli.progress import progress_line
     from permsolve.cli.tables import result_table, results_table
-    from permsolve.io.weight_file import choose_tensor, open_weights
+    from permsolve.io.weight_file import open_weights
     from permsolve.pattern import Pattern
     from permsolve.problem import Problem
     from permsolve.registry import get_solver
@@ -109,12 +108,7 @@ def solve(
             raise FileFormatError(f"{initial}: holds {len(permutations)} permutations, --initial needs one")
         (start,) = permutations.values()
     file = open_weights(source)
-    if every:
-        chosen = [info for info in file.tensors() if info.eligible]
-        if not chosen:
-            raise FileFormatError(f"{source}: none of its {len(file.tensors())} tensors can be permuted")
-    else:
-        chosen = [choose_tensor(file, tensor)]
+    chosen = chosen_tensors(file, tensor, every)
 
     def problem_of(name: str) -> Problem:
         array = file.read(name)

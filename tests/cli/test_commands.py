@@ -106,6 +106,24 @@ def test_all_tensors_of_a_model(run: Run, tmp_path: Path) -> None:
     assert run("solve", model, "--tensor", "fc.weight", *QUICK, "--quiet").code == 0
 
 
+def test_check_all(run: Run, tmp_path: Path) -> None:
+    """A line for every tensor that solve --all would handle; exit code 1 when any breaks the pattern."""
+    model = tmp_path / "m.safetensors"
+    sparse = np.tile(np.array([1.0, 0.0, 2.0, 0.0], np.float32), (3, 2))
+    save_file({"a": sparse, "bias": sparse[0], "b": np.ones_like(sparse), "c": sparse}, model)
+    answer = run("check", model, "--all")
+    assert answer.code == 1
+    assert answer.out.splitlines() == [
+        "a: all 3 rows of 8 columns follow 2:4",
+        "b: not 2:4: 3 of 3 rows break it: 0, 1, 2",
+        "c: all 3 rows of 8 columns follow 2:4",
+    ]
+    save_file({"a": sparse, "bias": sparse[0], "c": sparse}, model)
+    assert run("check", model, "--all").code == 0
+    save_file({"bias": sparse[0], "other": sparse[0]}, model)
+    assert "none of its 2 tensors can be permuted" in run("check", model, "--all").err
+
+
 def test_inspect_and_solvers(run: Run, weight_file: Path) -> None:
     """inspect shows shape and shares, solvers lists all of them, also as JSON."""
     shown = run("inspect", weight_file).out
@@ -142,6 +160,8 @@ WRONG = [
     (("solve", "W", "--out", "W"), 2, "that is the input"),
     (("solve", "W", "--option", "kick"), 2, "name=value"),
     (("solve", "W", "--nonsense"), 2, "No such option"),
+    (("solve", "W", "--all", "--tensor", "w"), 2, "exclude each other"),
+    (("check", "W", "--all", "--tensor", "w"), 2, "exclude each other"),
     (("solve", "W", "--solver", "exhaustive", "--pattern", "2:4", "--tensor", "no"), 2, "no tensor"),
     (("apply", "W", "W", "--out", "x.npy"), 2, "permutation"),
     (("frobnicate",), 2, "No such command"),
