@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from permsolve.api import solve
 from permsolve.checks import is_number
-from permsolve.errors import InvalidOptionError
+from permsolve.errors import InvalidOptionError, InvalidProblemError
 from permsolve.pattern import Pattern
 from permsolve.permutation import to_groups
 from permsolve.problem import Problem
@@ -168,6 +168,11 @@ def lossless_sparsity(
         raise InvalidOptionError(f"tolerance must be a share between 0 and 1, got {tolerance!r}")
     parsed = Pattern.parse(pattern)
     matrix = as_matrix(as_weight(weight))
+    if not np.isfinite(matrix).all():
+        row, column = np.argwhere(~np.isfinite(matrix))[0]
+        raise InvalidProblemError(
+            f"a weight must be finite: entry ({row}, {column}) is {matrix[row, column]}; clean it (numpy.nan_to_num)"
+        )
     size = matrix.size
     ranks = _ranks(matrix)
     zeros = size - int(np.count_nonzero(matrix))

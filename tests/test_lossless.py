@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from permsolve.errors import InvalidOptionError, UnknownSolverError
+from permsolve.errors import InvalidOptionError, InvalidProblemError, UnknownSolverError
 from permsolve.lossless import lossless_sparsity, prune_smallest
 from permsolve.masks import nm_violations
 from permsolve.pattern import Pattern
@@ -98,3 +98,6 @@ def test_wrong_arguments() -> None:
         lossless_sparsity(np.ones((2, 8)), tolerance=0.0)
     with pytest.raises(UnknownSolverError):
         lossless_sparsity(np.ones((2, 8)), solver="none")
+    for wrong in (np.nan, np.inf):
+        with pytest.raises(InvalidProblemError, match=r"finite: entry \(0, 1\)"):
+            lossless_sparsity(np.array([[1.0, wrong, 2.0, 3.0]]))

@@ -37,6 +37,7 @@ def bound(
 
     from permsolve.bound import upper_bound
     from permsolve.cli.inputs import open_inputs
+    from permsolve.cli.naming import naming
     from permsolve.io.weight_file import choose_tensor, open_weights
     from permsolve.io.writing import atomic_write
     from permsolve.problem import Problem
@@ -44,7 +45,9 @@ def bound(
     moments_of = open_inputs(inputs, saliency)
     file = open_weights(source)
     info = choose_tensor(file, tensor)
-    problem = Problem.from_weight(file.read(info.name), pattern, saliency, moments_of(info.name))
+    array = file.read(info.name)
+    with naming(source, info.name if len(file.tensors()) > 1 else None):
+        problem = Problem.from_weight(array, pattern, saliency, moments_of(info.name))
     found = upper_bound(problem, time_limit=time_limit, method=method, workers=workers)
     if json_path is not None:
         document = {

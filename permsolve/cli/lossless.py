@@ -39,6 +39,7 @@ def lossless(
     check_output(out, "--out", (".npy", ".npz", ".safetensors"), source)
     check_output(json_path, "--json", (".json",), source)
 
+    from permsolve.cli.naming import naming
     from permsolve.cli.tables import lossless_table
     from permsolve.io.tensors_out import write_tensors
     from permsolve.io.weight_file import choose_tensor, open_weights
@@ -47,15 +48,17 @@ def lossless(
 
     file = open_weights(source)
     info = choose_tensor(file, tensor)
-    study = lossless_sparsity(
-        file.read(info.name),
-        pattern,
-        solver=solver,
-        tolerance=tolerance,
-        time_limit=time_limit,
-        seed=seed,
-        workers=workers,
-    )
+    array = file.read(info.name)
+    with naming(source, info.name if len(file.tensors()) > 1 else None):
+        study = lossless_sparsity(
+            array,
+            pattern,
+            solver=solver,
+            tolerance=tolerance,
+            time_limit=time_limit,
+            seed=seed,
+            workers=workers,
+        )
     if out is not None:
         write_tensors(out, {info.name: study.permutation})
     if json_path is not None:

@@ -58,7 +58,10 @@ def test_an_unusable_weight_is_named(run: Run, tmp_path: Path) -> None:
     bad[2, 3] = np.nan
     np.save(tmp_path / "nan.npy", bad)
     np.savez(tmp_path / "m.npz", good=_matrix(), bad=bad)
-    assert "nan.npy: saliency must be finite" in run("solve", tmp_path / "nan.npy", *GREEDY).err
+    for command in ("solve", "bound"):
+        assert "nan.npy: saliency must be finite" in run(command, tmp_path / "nan.npy", "--time-limit", "1").err
+    assert "nan.npy: a weight must be finite: entry (2, 3) is nan" in run("lossless", tmp_path / "nan.npy").err
+    assert "m.npz: 'bad': saliency must be finite" in run("bound", tmp_path / "m.npz", "--tensor", "bad").err
     assert "m.npz: 'bad': saliency must be finite" in run("solve", tmp_path / "m.npz", "--all", *GREEDY).err
 
 
@@ -171,6 +174,11 @@ def test_apply_copies_what_numpy_cannot_read(run: Run, tmp_path: Path) -> None:
     save_file({"w": order}, permutations)
     assert run("apply", model, permutations, "--out", out).code == 0
     assert out.read_bytes() == model.read_bytes()[: -weight.nbytes] + weight[:, order].tobytes()
+    answer = run("apply", model, permutations, "--out", out.with_suffix(".npz"))
+    assert answer.code == 2
+    assert "m.safetensors: 'q' has type F8_E4M3, which neither numpy nor .npz can hold" in answer.err
+    assert "write a .safetensors file" in answer.err
+    assert not out.with_suffix(".npz").exists()
 
 
 NOT_RESULTS: list[Any] = [[], None, 3, {}, {"tensors": 3}, {"tensors": {}}, {"tensors": {"w": 1}}, {"format": "x"}]
