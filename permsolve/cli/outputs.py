@@ -41,7 +41,8 @@ def check_output(path: str | Path | None, option: str, suffixes: Iterable[str], 
             raise InvalidOptionError(f"{option} {target}: that is the input; choose another name")
         if Path(os.path.realpath(place)) in Path(os.path.realpath(target)).parents:
             raise InvalidOptionError(f"{option} {target}: that is inside of {place}; choose another folder")
-    if not target.parent.is_dir():
-        raise InvalidOptionError(f"{option} {target}: the folder {target.parent} does not exist")
-    if not os.access(target.parent, os.W_OK):
-        raise InvalidOptionError(f"{option} {target}: the folder {target.parent} cannot be written to")
+    folder = target.parent if not target.is_symlink() else Path(os.path.realpath(target)).parent
+    if not folder.is_dir():
+        raise InvalidOptionError(f"{option} {target}: the folder {folder} does not exist")
+    if not os.access(folder, os.W_OK):
+        raise InvalidOptionError(f"{option} {target}: the folder {folder} cannot be written to")

@@ -154,7 +154,10 @@ WRONG = [
     (("solve", "W", "--saliency", "magic"), 2, "choose one of"),
     (("solve", "W", "--time-limit", "-1"), 2, "time_limit"),
     (("solve", "W", "--time-limit", "nan"), 2, "time_limit"),
-    (("solve", "W", "--seed", "x"), 2, "--seed"),
+    (("solve", "W", "--seed", "x"), 2, "'x'"),
+    (("solve", "W", "--seed", "1.5"), 2, "'1.5'"),
+    (("solve", "W", "--seed", "-3"), 2, "-3"),
+    (("solve", "W", "--time-limit", "abc"), 2, "'abc'"),
     (("solve", "W", "--out", "p.txt"), 2, "name it .npy"),
     (("solve", "W", "--out", "no/such/p.npy"), 2, "does not exist"),
     (("solve", "W", "--out", "W"), 2, "that is the input"),
@@ -164,7 +167,8 @@ WRONG = [
     (("check", "W", "--all", "--tensor", "w"), 2, "exclude each other"),
     (("solve", "W", "--solver", "exhaustive", "--pattern", "2:4", "--tensor", "no"), 2, "no tensor"),
     (("apply", "W", "W", "--out", "x.npy"), 2, "permutation"),
-    (("frobnicate",), 2, "No such command"),
+    (("frobnicate",), 2, "No such command 'frobnicate': choose one of solve, apply, check"),
+    (("--frobnicate",), 2, "No such option"),
 ]
 
 
