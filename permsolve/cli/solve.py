@@ -39,7 +39,9 @@ def solve(
     option: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=VALUE", help="An option of the solver, such as kick=8; may be repeated.", show_default=False
+            metavar="NAME=VALUE",
+            help="An option of the solver, such as kick=8 or 'parameters={...}' with JSON; may be repeated.",
+            show_default=False,
         ),
     ] = None,
     device: Annotated[

@@ -143,7 +143,21 @@ def test_initial_and_options(run: Run, weight_file: Path, tmp_path: Path) -> Non
     result = Result.load(second)
     assert result.value > result.baseline
     assert run("solve", weight_file, *QUICK, "--option", "kick=3", "--quiet").code == 0
-    assert "no option 'kicks'" in run("solve", weight_file, *QUICK, "--option", "kicks=3").err
+    for name in ("kicks", "name", "solver", "seed"):
+        assert f"no option '{name}'" in run("solve", weight_file, *QUICK, "--option", f"{name}=3").err
+
+
+def test_an_option_may_be_an_object(run: Run, tmp_path: Path) -> None:
+    """Written as JSON; what is none, or could not be written to a result, is refused in one line."""
+    path, document = tmp_path / "w.npy", tmp_path / "r.json"
+    np.save(path, np.random.default_rng(0).normal(size=(4, 8)))
+    solve = ("solve", path, "--solver", "cp-sat", "--json", document, "--option")
+    assert run(*solve, 'parameters={"num_workers": 1, "cp_model_presolve": true}').code == 0
+    assert Result.load(document).options == {"parameters": {"num_workers": 1, "cp_model_presolve": True}}
+    for wrong in ("{", '{"num_workers"}', '{"relative_gap_limit": NaN}'):
+        answer = run(*solve, f"parameters={wrong}")
+        assert (answer.code, answer.err.count("\n")) == (2, 1)
+        assert "not a JSON object" in answer.err
 
 
 WRONG = [
