@@ -116,6 +116,7 @@ def solve(
     return Result(
         permutation=run.permutation,
         pattern=problem.pattern,
+        saliency=problem.saliency_name,
         value=run.value,
         baseline=problem.baseline,
         row_bound=problem.row_bound,

@@ -21,6 +21,28 @@ class InvalidOptionError(PermsolveError, ValueError):
     """An argument of :func:`permsolve.solve` or an option of a solver has a value it cannot have."""
 
 
+class MemoryLimitError(InvalidOptionError):
+    """A memory limit is less than what one layer needs alone.
+
+    Attributes
+    ----------
+    limit, needed : int
+        Bytes.
+    layer : str
+        Name of the weight.
+    """
+
+    def __init__(self, limit: int, needed: int, layer: str) -> None:
+        super().__init__(limit, needed, layer)
+        self.limit, self.needed, self.layer = limit, needed, layer
+
+    def __str__(self) -> str:
+        return (
+            f"memory_limit={self.limit} is less than the {self.needed} bytes that {self.layer} needs alone: give more, "
+            "leave it out with exclude=, or calibrate with moments='diagonal'"
+        )
+
+
 class UnknownSolverError(PermsolveError, LookupError):
     """No solver is registered under the name given."""
 

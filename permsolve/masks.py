@@ -87,8 +87,14 @@ def nm_violations(weight: NDArray[Any], pattern: Pattern) -> NDArray[np.int64]:
     return np.concatenate(found)
 
 
-def reorder(weight: Any, permutation: NDArray[np.int64], pattern: Pattern | None = None) -> NDArray[Any]:
-    """Re-order the columns (axis 1) of a weight; with a pattern, zero what it drops (smallest magnitudes).
+def reorder(
+    weight: Any,
+    permutation: NDArray[np.int64],
+    pattern: Pattern | None = None,
+    saliency: AnySaliency = "magnitude",
+    inputs: InputMoments | None = None,
+) -> NDArray[Any]:
+    """Re-order the columns (axis 1) of a weight; with a pattern, zero what it drops.
 
     Parameters
     ----------
@@ -98,6 +104,10 @@ def reorder(weight: Any, permutation: NDArray[np.int64], pattern: Pattern | None
         Order of the columns.
     pattern : Pattern, optional
         What to prune to.
+    saliency : str, callable or Saliency, default "magnitude"
+        What to keep the largest of, with a pattern.
+    inputs : InputMoments, optional
+        What the layer reads, before it is re-ordered, for a calibrated saliency.
 
     Returns
     -------
@@ -107,12 +117,14 @@ def reorder(weight: Any, permutation: NDArray[np.int64], pattern: Pattern | None
     Raises
     ------
     InvalidProblemError
-        When it is no weight, has another number of columns, or must be pruned and is not finite.
+        When it is no weight, has another number of columns, or must be pruned and is not finite or does not fit the
+        moments.
     """
     array = as_array(weight)
     _check_width(array, permutation)
     if pattern is not None:
-        array = np.where(nm_mask(as_weight(array), permutation, pattern), array, array.dtype.type(0))
+        mask = nm_mask(as_weight(array), permutation, pattern, saliency, inputs)
+        array = np.where(mask, array, array.dtype.type(0))
     return np.take(array, permutation, axis=1)
 
 

@@ -16,7 +16,7 @@ from permsolve.kernels.scoring import group_values
 from permsolve.moments import InputMoments
 from permsolve.pattern import Pattern
 from permsolve.permutation import check_permutation, to_groups
-from permsolve.saliency import AnySaliency, get_saliency
+from permsolve.saliency import AnySaliency, get_saliency, registered_name
 from permsolve.scores import score_blocks
 from permsolve.weights import BLOCK_ELEMENTS, as_array, as_weight, matrix_shape, row_blocks, working_dtype
 
@@ -53,6 +53,9 @@ class Problem:
         Sum of the whole saliency.
     row_bound : float
         Saliency kept when each row keeps its largest entries wherever they stand: an upper bound.
+    saliency_name : str or None
+        Name of the registered saliency that a weight was scored by; None where the scores were given, or made by a
+        function of the caller's own.
 
     Raises
     ------
@@ -77,6 +80,7 @@ class Problem:
     total: float = field()
     row_bound: float = field()
     _padded: NDArray[Any] = field()
+    saliency_name: str | None = None
 
     def __init__(self, saliency: ArrayLike, pattern: Pattern | str = "2:4") -> None:
         matrix = as_array(saliency)
@@ -165,6 +169,7 @@ class Problem:
         array = as_weight(weight)
         problem = cls.__new__(cls)
         problem._stack(score_blocks(array, chosen, inputs), matrix_shape(array.shape), parsed)
+        object.__setattr__(problem, "saliency_name", registered_name(chosen))
         return problem
 
     @classmethod
@@ -195,7 +200,7 @@ class Problem:
         return problem
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Problem, (self.saliency, self.pattern)
+        return Problem, (self.saliency, self.pattern), {"saliency_name": self.saliency_name}
 
     def __repr__(self) -> str:
         return f"Problem({self.rows} x {self.columns}, {self.pattern})"

@@ -114,7 +114,7 @@ def solver_class(name: str) -> type[Solver]:
     return loaded
 
 
-def get_solver(name: str, **options: Any) -> Solver:
+def get_solver(name: str, /, **options: Any) -> Solver:
     """Make the solver registered under ``name`` with its options.
 
     Raises

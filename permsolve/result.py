@@ -21,7 +21,7 @@ from permsolve.pattern import Pattern
 from permsolve.permutation import check_permutation, to_groups
 from permsolve.problem import efficacy
 from permsolve.run import TracePoint
-from permsolve.saliency import SaliencyFunction
+from permsolve.saliency import AnySaliency
 from permsolve.status import Status, StopReason
 from permsolve.weights import as_weight
 
@@ -68,6 +68,9 @@ class Result:
         Options given to the solver.
     versions : dict of str to str
         Versions of permsolve and of what it computes with.
+    saliency : str, optional
+        Name of the saliency that the weight was scored by; None where the problem does not know it (see
+        :attr:`Problem.saliency_name`), and in files of older versions.
     proof : Certificate, optional
         What proves the bound, when it is another than the row bound: see :meth:`certificate`.
     notes : dict of str to str
@@ -91,6 +94,7 @@ class Result:
     workers: int
     options: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    saliency: str | None = None
     proof: Certificate | None = None
     notes: dict[str, str] = field(default_factory=dict)
 
@@ -164,7 +168,7 @@ class Result:
         return reorder(weight, self.permutation)
 
     def mask(
-        self, weight: Any, saliency: str | SaliencyFunction = "magnitude", inputs: InputMoments | None = None
+        self, weight: Any, saliency: AnySaliency | None = None, inputs: InputMoments | None = None
     ) -> NDArray[np.bool_]:
         """Which entries of a weight to keep, in its *original* column order.
 
@@ -175,8 +179,9 @@ class Result:
         ----------
         weight : array_like, shape (out, columns) or (out, columns, k...)
             The weight.
-        saliency : str or callable, default "magnitude"
-            What to keep the largest of (see :meth:`Problem.from_weight`).
+        saliency : str, callable or Saliency, optional
+            What to keep the largest of (see :meth:`Problem.from_weight`). Without it: what the permutation was solved
+            for where its name is known (:attr:`saliency`), else magnitude; a function must be given again.
         inputs : InputMoments, optional
             What the layer reads, for a calibrated saliency.
 
@@ -188,9 +193,14 @@ class Result:
         Raises
         ------
         InvalidProblemError
-            When it is no weight, has another number of columns, or is not finite.
+            When it is no weight, has another number of columns, or is not finite, or the moments do not fit it.
+        InvalidOptionError
+            When a calibrated saliency lacks the moments that it needs.
+        UnknownSaliencyError
+            When no saliency has this name.
         """
-        return nm_mask(as_weight(weight), self.permutation, self.pattern, saliency, inputs)
+        chosen = saliency if saliency is not None else self.saliency or "magnitude"
+        return nm_mask(as_weight(weight), self.permutation, self.pattern, chosen, inputs)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values; :meth:`from_dict` is its inverse."""
@@ -199,6 +209,7 @@ class Result:
             "format_version": FORMAT_VERSION,
             "solver": self.solver,
             "pattern": str(self.pattern),
+            "saliency": self.saliency,
             "columns": self.columns,
             "status": str(self.status),
             "stop_reason": str(self.stop_reason),
@@ -233,6 +244,7 @@ class Result:
         with understanding(document, "a permsolve result", FORMAT, FORMAT_VERSION):
             limit = document["time_limit"]
             proof = document["certificate"]
+            saliency = document.get("saliency")  # like notes not in files of older versions
             return cls(
                 permutation=np.asarray(document["permutation"]),
                 pattern=Pattern.parse(document["pattern"]),
@@ -249,12 +261,11 @@ class Result:
                 solver=str(document["solver"]),
                 seed=int(document["seed"]),
                 workers=int(document["workers"]),
+                saliency=None if saliency is None else str(saliency),
                 options=dict(document["options"]),
                 versions=dict(document["versions"]),
                 proof=None if proof is None else Certificate.from_dict(proof),
-                notes={
-                    str(name): str(text) for name, text in dict(document.get("notes", {})).items()
-                },  # files written before there were any hold none
+                notes={str(name): str(text) for name, text in dict(document.get("notes", {})).items()},
             )
 
     def save(self, path: str | PathLike[str]) -> None:

@@ -96,7 +96,7 @@ def test_wrong_sparsities(sparsity: Any) -> None:
 
 
 def test_wrong_arguments() -> None:
-    """The tolerance, the solver."""
+    """The tolerance, the solver, a weight that is not finite."""
     with pytest.raises(InvalidOptionError, match="tolerance"):
         lossless_sparsity(np.ones((2, 8)), tolerance=0.0)
     with pytest.raises(UnknownSolverError):

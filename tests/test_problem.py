@@ -184,6 +184,9 @@ def test_a_problem_survives_pickling(dtype: Any) -> None:
     assert (copy.saliency.dtype, copy.pattern) == (problem.saliency.dtype, problem.pattern)
     assert copy.baseline == problem.baseline
     assert not copy.saliency.flags.writeable
+    assert copy.saliency_name is None
+    scored = Problem.from_weight(problem.saliency, "3:5", "squared")
+    assert pickle.loads(pickle.dumps(scored)).saliency_name == "squared"
 
 
 @pytest.mark.parametrize("largest", [5e-324, 1e-300, 1e-40, 1e-30, 1.0, 3e38, 1e300])

@@ -78,6 +78,8 @@ def test_an_unknown_option_lists_the_known_ones() -> None:
         solve(PROBLEM, "local-search", chians=128)
     with pytest.raises(InvalidOptionError, match="it takes none"):
         solve(PROBLEM, "identity", speed=3)
+    with pytest.raises(InvalidOptionError, match="no option 'name'"):
+        solve(PROBLEM, "local-search", name=3)
 
 
 def test_a_third_party_solver_is_found_and_run(install: Install) -> None:

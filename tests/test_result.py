@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from permsolve.api import solve
-from permsolve.errors import FileFormatError, InvalidProblemError, InvalidSolutionError
+from permsolve.errors import FileFormatError, InvalidOptionError, InvalidProblemError, InvalidSolutionError
+from permsolve.moments import InputMoments
 from permsolve.pattern import Pattern
 from permsolve.problem import Problem
 from permsolve.result import Result
@@ -96,6 +97,20 @@ def test_the_mask_of_the_solved_weight_keeps_the_value(result: Result) -> None:
     assert np.abs(WEIGHT[result.mask(WEIGHT)]).sum() == pytest.approx(result.value)
 
 
+def test_the_mask_goes_by_the_saliency_that_was_solved_for() -> None:
+    """Unless told otherwise; a calibrated one asks for its moments, and where no name is known it is magnitude."""
+    moments = InputMoments(np.random.default_rng(1).random(10) ** 4)
+    problem = Problem.from_weight(WEIGHT, "2:4", "wanda", moments)
+    solved = solve(problem, "greedy")
+    assert solved.saliency == "wanda"
+    assert problem.saliency[solved.mask(WEIGHT, inputs=moments)].sum() == pytest.approx(solved.value)
+    assert problem.saliency[solved.mask(WEIGHT, "magnitude")].sum() < solved.value
+    with pytest.raises(InvalidOptionError, match="'wanda' needs"):
+        solved.mask(WEIGHT)
+    unnamed = changed(solved, saliency=None)
+    np.testing.assert_array_equal(unnamed.mask(WEIGHT), solved.mask(WEIGHT, "magnitude"))
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int8])
 def test_apply_keeps_the_type_and_copies(result: Result, dtype: Any) -> None:
     """Whatever is done to the re-ordered weight does not touch the given one."""
@@ -124,7 +139,10 @@ def test_other_weights_are_refused(result: Result, weight: Any) -> None:
 def test_what_is_saved_is_loaded(result: Result, suffix: str, tmp_path: Path) -> None:
     """Every field, exactly: floats bit by bit, enums, an infinite time limit, options."""
     for number, one in enumerate(
-        (result, changed(result, options={"size": 3, "rate": 0.1}, time_limit=2.5, notes={"device": "a GPU"}))
+        (
+            result,
+            changed(result, options={"size": 3, "rate": 0.1}, time_limit=2.5, saliency=None, notes={"device": "a GPU"}),
+        )
     ):
         path = tmp_path / f"{number}{suffix}"
         one.save(path)
@@ -136,6 +154,14 @@ def test_what_is_saved_is_loaded(result: Result, suffix: str, tmp_path: Path) ->
         assert (loaded.time_limit, loaded.trace) == (one.time_limit, one.trace)
         assert loaded.permutation.dtype == np.int64
         assert not loaded.permutation.flags.writeable
+
+
+@pytest.mark.parametrize("suffix", [".JSON", ".Npz"])
+def test_the_case_of_a_suffix_does_not_matter(result: Result, suffix: str, tmp_path: Path) -> None:
+    """As for all files that are read and written."""
+    path = tmp_path / f"r{suffix}"
+    result.save(path)
+    assert same(Result.load(path), result)
 
 
 def test_files_need_no_pickle(result: Result, tmp_path: Path) -> None:
@@ -241,11 +267,14 @@ def test_wrong_fields_are_refused(result: Result, change: dict[str, Any], tmp_pa
 
 
 def test_missing_fields_are_refused(result: Result) -> None:
-    """Every field is needed, but for those that follow from others, and notes, which older files lack."""
+    """Every field is needed, but for those that follow from others, and those that older files lack."""
     document = result.to_dict()
-    for name in set(document) - {"columns", "gap", "efficacy", "notes"}:
+    newer = {"notes", "saliency"}
+    for name in set(document) - {"columns", "gap", "efficacy"} - newer:
         with pytest.raises(FileFormatError):
             Result.from_dict({key: value for key, value in document.items() if key != name})
+    older = Result.from_dict({key: value for key, value in document.items() if key not in newer})
+    assert (older.saliency, older.notes) == (None, {})
 
 
 def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:

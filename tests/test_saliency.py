@@ -37,6 +37,18 @@ def test_the_named_ones_are_what_they_say() -> None:
     np.testing.assert_array_equal(Problem.from_weight(WEIGHT, saliency="squared").saliency, WEIGHT**2)
 
 
+def test_a_problem_knows_the_name_that_it_was_scored_by() -> None:
+    """Not that of a function of the caller's own, whatever it is called; scores that are given have none."""
+
+    def squared(weight: NDArray[Any]) -> NDArray[Any]:
+        return rank(weight)
+
+    assert Problem.from_weight(WEIGHT).saliency_name == "magnitude"
+    assert Problem.from_weight(WEIGHT, saliency=get_saliency("squared")).saliency_name == "squared"
+    assert Problem.from_weight(WEIGHT, saliency=squared).saliency_name is None
+    assert Problem(np.abs(WEIGHT)).saliency_name is None
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 def test_squares_of_float32_neither_vanish_nor_overflow(scale: float) -> None:
     """They are computed in float64."""

@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from bench.cli.failing import failing
 from bench.cli.parameters import Cache, Files, PatternText, named_instances
 from bench.instances import SETS, Instance
+from permsolve.cli.console import console
 
 
 def _table(instances: list[Instance], measure: bool) -> Table:
@@ -39,4 +39,4 @@ def instances(
     """Show what instances there are: sets, names such as 128x64@1+4:8, digits~65 or digits~noise1, your own files."""
     with failing():
         found = named_instances(name or ([] if file else list(SETS)), file or [], pattern, cache)
-        Console().print(_table(found, measure))
+        console().print(_table(found, measure))

@@ -1,7 +1,8 @@
 """``python -m bench micro``."""
 
-from rich.console import Console
 from rich.table import Table
+
+from permsolve.cli.console import console
 
 SIZES = ((128, 64), (256, 256), (512, 512), (1024, 1024), (1024, 128))
 PATTERNS = ("2:4", "1:2", "4:8")
@@ -34,7 +35,7 @@ def micro() -> None:
             table.add_row(f"{rows} x {columns}", pattern, *_cells(fine, coarse, limits))
     table.add_section()
     table.add_row("limit", "-", *_cells(*limits, limits))
-    Console().print(table)
+    console().print(table)
 
 
 def _cells(fine: float, coarse: float, limits: tuple[float, float]) -> tuple[str, ...]:

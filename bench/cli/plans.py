@@ -1,13 +1,13 @@
 """``python -m bench plans``."""
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from bench.cli.failing import failing
 from bench.cli.parameters import Cache, share_cache
 from bench.instances import UnknownInstanceError
 from bench.plans import PLANS, SOLVE, Settings, Share
+from permsolve.cli.console import console
 
 
 def plans(cache: Cache = None) -> None:
@@ -26,4 +26,4 @@ def plans(cache: Cache = None) -> None:
             seconds = sum(0.0 if isinstance(task.time_limit, Share) else task.time_limit for task in tasks)
             names = {task.instance for task in tasks if task.kind == SOLVE}
             table.add_row(plan.name, plan.about, str(len(tasks)), str(len(names)), f"{seconds / 60.0:.0f} min")
-    Console().print(table)
+    console().print(table)

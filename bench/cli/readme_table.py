@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from bench.cli.failing import FAILED, failing
 from bench.report.headline import README, RESULTS, headline_table, with_table
+from permsolve.cli.console import console
 
 
 def readme_table(
@@ -20,7 +20,7 @@ def readme_table(
         before = readme.read_text(encoding="utf-8")
         after = with_table(before, headline_table(results))
         if check and before != after:
-            Console(stderr=True).print(f"{readme}: its table is not what the rows say: python -m bench readme-table")
+            console(to_stderr=True).print(f"{readme}: its table is not what the rows say: python -m bench readme-table")
             raise typer.Exit(FAILED)
         if before != after:
             readme.write_text(after, encoding="utf-8")

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from bench.cli.failing import failing
+from permsolve.cli.console import console
 
 
 def report(
@@ -18,4 +18,4 @@ def report(
         from bench.report import write_report
 
         page = write_report(run, out)
-        Console(highlight=False).print(f"{page.with_suffix('.md')}\n{page}", markup=False, soft_wrap=True)
+        console().print(f"{page.with_suffix('.md')}\n{page}", soft_wrap=True)

@@ -25,6 +25,7 @@ from bench.runner import Journal, Row, is_error, open_executor, run_tasks, unfin
 from bench.runner.executors import DASK, KINDS
 from bench.runner.machine import machine, revision
 from bench.runner.row import FORMAT, RUN
+from permsolve.cli.console import console
 from permsolve.errors import InvalidOptionError
 from permsolve.registry import register_solver
 
@@ -147,7 +148,7 @@ def _header(plan: str, executor: str, jobs: int, left: int) -> Row:
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[Row], None]]:
     """A bar on stderr, and what is called after each row."""
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=total)
 
@@ -182,7 +183,7 @@ def _interruptible() -> Iterator[None]:
 
 def _conclude(target: Path, rows: Sequence[Row], kept: int) -> None:
     failed = [row for row in rows if is_error(row)]
-    console = Console(stderr=True, highlight=False)
+    printer = console(to_stderr=True)
     text = f"rows: {len(rows)} in {target}, {kept} of them from before; {len(failed)} say why there is no result"
     for line in (text, f"python -m bench report {shlex.quote(str(target))} -o DIR"):
-        console.print(line, markup=False, soft_wrap=True)
+        printer.print(line, soft_wrap=True)

@@ -7,13 +7,13 @@ from typing import Annotated
 import numpy as np
 import typer
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from bench.cli.failing import failing
 from bench.cli.parameters import Cache, Files, PatternText, check_solvers, named_instances, share_cache
 from bench.plans import Settings, get_plan
 from bench.runner import Journal, Row, is_error, open_executor, run_tasks
+from permsolve.cli.console import console
 
 INSTANCES = ("128x64@1", "64x128@0", "256x256@1", "512x512@1")
 MARKS = (0.1, 0.33, 1.0)
@@ -52,12 +52,12 @@ def scoreboard(
             for name, label in dict.fromkeys((task.instance, task.name) for task in tasks):
                 rows = [row for row in journal.rows.values() if (row["instance"], row["label"]) == (name, label)]
                 table.add_row(name, label, *_cells([row for row in rows if not is_error(row)], time_limit))
-    Console().print(table)
+    console().print(table)
 
 
 def _say(row: Row) -> None:
     what = row["error"]["message"] if is_error(row) else f"{row['efficacy']:.2f} %"
-    Console(stderr=True, highlight=False).print(f"{row['instance']} {row['label']} seed {row['seed']}: {what}")
+    console(to_stderr=True).print(f"{row['instance']} {row['label']} seed {row['seed']}: {what}")
 
 
 def _cells(rows: list[Row], time_limit: float) -> list[str]:

@@ -13,6 +13,7 @@ from bench.instances.errors import unknown
 from bench.instances.trained import CACHE_VARIABLE
 from bench.train.cache import Manifest
 from bench.train.catalogue import NETWORKS
+from permsolve.cli.console import console
 
 
 def _train(name: str, data: Path, cache: Path, again: bool, progress: Progress) -> Manifest:
@@ -41,7 +42,7 @@ def train(
     """Train networks on one CPU core, some minutes each, and keep their weights; what is there already is reused."""
     names = network or list(NETWORKS)
     table = Table("network", "accuracy", "loss", "trained in", "sha256")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     progress = Progress(*columns, TextColumn("{task.fields[loss]}"), console=Console(stderr=True))
     with failing(), progress:
         for name in names:
@@ -50,4 +51,4 @@ def train(
             known = _train(name, data, cache, again, progress)
             accuracy, loss = f"{100 * known.accuracy:.1f} %", f"{known.loss:.3f} nats"
             table.add_row(name, accuracy, loss, f"{known.seconds:.0f} s", known.sha256[:16])
-    Console().print(table)
+    console().print(table)

@@ -8,7 +8,7 @@ import typer
 
 from permsolve.cli.exit_codes import ExitCode
 from permsolve.cli.outputs import check_output
-from permsolve.cli.parameters import Source, Tensor
+from permsolve.cli.parameters import Inputs, SaliencyName, Source, Tensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +28,8 @@ def apply(
         str | None,
         typer.Option(help="N:M for --prune. Without it: the result's own, else 2:4.", show_default=False),
     ] = None,
+    saliency: SaliencyName = "magnitude",
+    inputs: Inputs = None,
     tensor: Tensor = None,
 ) -> int:
     """Re-order the columns of a weight by a permutation, in its own dtype.
@@ -35,8 +37,9 @@ def apply(
     With several permutations by tensor name, every tensor named is re-ordered and
     all others are copied.
     """
-    check_output(out, "--out", (".npy", ".npz", ".safetensors"), source, permutation)
+    check_output(out, "--out", (".npy", ".npz", ".safetensors"), source, permutation, inputs)
 
+    from permsolve.cli.inputs import open_inputs
     from permsolve.cli.naming import naming
     from permsolve.cli.permutation_files import read_permutations
     from permsolve.errors import FileFormatError, InvalidOptionError
@@ -47,15 +50,24 @@ def apply(
     from permsolve.masks import reorder
     from permsolve.pattern import Pattern
 
-    permutations, solved_for = read_permutations(permutation)
-    chosen = Pattern.parse(pattern) if pattern is not None else solved_for or Pattern(2, 4)
+    if inputs is not None and not prune:
+        raise InvalidOptionError("--inputs is for --prune: add that, or leave it out")
+    saved = read_permutations(permutation)
+    permutations = saved.permutations
+    chosen = Pattern.parse(pattern) if pattern is not None else saved.pattern or Pattern(2, 4)
     pruned_to = chosen if prune else None
+    if prune and saved.saliency not in (None, saliency):
+        raise InvalidOptionError(
+            f"{permutation}: solved for saliency {saved.saliency!r}, and --prune would go by {saliency!r}: give "
+            f"--saliency {saved.saliency}, with the --inputs that solve had, if any"
+        )
+    moments_of = open_inputs(inputs, saliency)
     file = open_weights(source)
 
     def reordered(name: str, key: str | None) -> "NDArray[Any]":
         array = file.read(name)
         with naming(source, name if len(known) > 1 else None):
-            return reorder(array, permutations[key], pruned_to)
+            return reorder(array, permutations[key], pruned_to, saliency, moments_of(name))
 
     known = [info.name for info in file.tensors()]
     metadata = file.metadata if isinstance(file, SafetensorsFile) else None

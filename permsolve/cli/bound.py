@@ -9,7 +9,7 @@ import typer
 from permsolve.cli.exit_codes import ExitCode
 from permsolve.cli.outputs import STDOUT, check_output
 from permsolve.cli.parameters import Inputs, PatternText, SaliencyName, Source, Tensor
-from permsolve.cli.text import printable
+from permsolve.cli.text import amount, printable
 
 
 def bound(
@@ -33,10 +33,11 @@ def bound(
     ] = None,
 ) -> int:
     """How much can any permutation of a weight keep? A certified upper bound."""
-    check_output(json_path, "--json", (".json",), source)
+    check_output(json_path, "--json", (".json",), source, inputs)
 
     from permsolve.bound import upper_bound
     from permsolve.cli.inputs import open_inputs
+    from permsolve.cli.naming import naming
     from permsolve.io.weight_file import choose_tensor, open_weights
     from permsolve.io.writing import atomic_write
     from permsolve.problem import Problem
@@ -44,7 +45,9 @@ def bound(
     moments_of = open_inputs(inputs, saliency)
     file = open_weights(source)
     info = choose_tensor(file, tensor)
-    problem = Problem.from_weight(file.read(info.name), pattern, saliency, moments_of(info.name))
+    array = file.read(info.name)
+    with naming(source, info.name if len(file.tensors()) > 1 else None):
+        problem = Problem.from_weight(array, pattern, saliency, moments_of(info.name))
     found = upper_bound(problem, time_limit=time_limit, method=method, workers=workers)
     if json_path is not None:
         document = {
@@ -62,8 +65,8 @@ def bound(
             return ExitCode.OK
         atomic_write(json_path, lambda stream: stream.write(text.encode()))
     typer.echo(
-        f"{printable(info.name)}: no permutation keeps more than {found.value:.8g} at {pattern}, efficacy "
+        f"{printable(info.name)}: no permutation keeps more than {amount(found.value)} at {pattern}, efficacy "
         f"{problem.efficacy(found.value):.4f} % (bound by {found.method}, {found.runtime:.1f} s; by rows "
-        f"{found.row_bound:.8g}; in the given order {problem.baseline:.8g})"
+        f"{amount(found.row_bound)}; in the given order {amount(problem.baseline)})"
     )
     return ExitCode.OK

@@ -1,5 +1,6 @@
 """``permsolve compress``."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,10 +20,14 @@ from permsolve.cli.checkpoints import (
     Workers,
     run_conversion,
 )
+from permsolve.cli.outputs import check_output
 from permsolve.cli.parameters import PatternText
+from permsolve.errors import InvalidOptionError, MemoryLimitError
 
 if TYPE_CHECKING:
     from permsolve.networks.compression import CompressionReport
+
+GIB = 2**30
 
 
 def compress(
@@ -71,18 +76,29 @@ def compress(
     Shards, names and types stay as they are; weights in formats other than safetensors are left out.
     Ctrl-C keeps the axes that are solved: the same command goes on from there.
     """
+    check_output(report, "--report", (".json",), source, out, calibration)
+    limit = None if memory_limit is None else _in_bytes(memory_limit)
 
     def convert(on_done: Callable[[], None] | None) -> "CompressionReport":
         from permsolve.networks.checkpoints import compress_checkpoint
-        from permsolve.networks.compression.report import check_report_name
 
-        if report is not None:
-            check_report_name(report)
         return compress_checkpoint(
             source, out, calibration, pattern, recipe=recipe, samples=samples, length=length,
-            memory_limit=None if memory_limit is None else int(memory_limit * 2**30), include=include or None,
-            exclude=exclude or None, force=force, on_done=on_done, solver=solver, time_limit=time_limit, seed=seed,
-            workers=workers,
+            memory_limit=limit, include=include or None, exclude=exclude or None, force=force, on_done=on_done,
+            solver=solver, time_limit=time_limit, seed=seed, workers=workers,
         )  # fmt: skip
 
-    return run_conversion("compress", source, convert, report, quiet)
+    try:
+        return run_conversion("compress", source, convert, report, quiet)
+    except MemoryLimitError as error:
+        raise InvalidOptionError(
+            f"--memory-limit {error.limit / GIB:.3g} GiB is less than the {error.needed / GIB:.3g} GiB that "
+            f"{error.layer} needs alone: give more, or leave it out with --exclude"
+        ) from error
+
+
+def _in_bytes(limit: float) -> int:
+    """A memory limit in GiB as bytes; refused unless it is a finite number > 0."""
+    if not 0.0 < limit * GIB < math.inf:
+        raise InvalidOptionError(f"--memory-limit must be a number of GiB > 0, got {limit:g}")
+    return int(limit * GIB)

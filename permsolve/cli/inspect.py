@@ -1,5 +1,6 @@
 """``permsolve inspect``."""
 
+from permsolve.cli.console import console
 from permsolve.cli.exit_codes import ExitCode
 from permsolve.cli.parameters import Inputs, PatternText, SaliencyName, Source
 from permsolve.cli.text import printable
@@ -13,9 +14,7 @@ def inspect(
     "kept" is the share that the pattern keeps in the given order, "row bound" a share that no order exceeds.
     """
     from rich import box
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     from permsolve.cli.inputs import open_inputs
     from permsolve.cli.progress import share
@@ -47,12 +46,12 @@ def inspect(
                 kept = share(problem.baseline, problem.total)
                 bound = share(problem.row_bound, problem.total)
         table.add_row(
-            Text(printable(info.name)),
+            printable(info.name),
             " x ".join(map(str, info.shape)) or "scalar",
             info.dtype,
             kept,
             bound,
-            Text(verdict),
+            verdict,
         )
-    Console(highlight=False).print(table)
+    console().print(table)
     return ExitCode.OK

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from permsolve.cli.console import console
 from permsolve.cli.exit_codes import ExitCode
 from permsolve.cli.outputs import STDOUT, check_output
 from permsolve.cli.parameters import PatternText, Source, Tensor
-from permsolve.cli.text import printable
 
 
 def lossless(
@@ -39,6 +39,7 @@ def lossless(
     check_output(out, "--out", (".npy", ".npz", ".safetensors"), source)
     check_output(json_path, "--json", (".json",), source)
 
+    from permsolve.cli.naming import naming
     from permsolve.cli.tables import lossless_table
     from permsolve.io.tensors_out import write_tensors
     from permsolve.io.weight_file import choose_tensor, open_weights
@@ -47,15 +48,17 @@ def lossless(
 
     file = open_weights(source)
     info = choose_tensor(file, tensor)
-    study = lossless_sparsity(
-        file.read(info.name),
-        pattern,
-        solver=solver,
-        tolerance=tolerance,
-        time_limit=time_limit,
-        seed=seed,
-        workers=workers,
-    )
+    array = file.read(info.name)
+    with naming(source, info.name if len(file.tensors()) > 1 else None):
+        study = lossless_sparsity(
+            array,
+            pattern,
+            solver=solver,
+            tolerance=tolerance,
+            time_limit=time_limit,
+            seed=seed,
+            workers=workers,
+        )
     if out is not None:
         write_tensors(out, {info.name: study.permutation})
     if json_path is not None:
@@ -65,9 +68,7 @@ def lossless(
         else:
             atomic_write(json_path, lambda stream: stream.write(text.encode()))
     if json_path != STDOUT:
-        from rich.console import Console
-
-        Console(highlight=False).print(lossless_table(printable(info.name), study))
+        console().print(lossless_table(info.name, study))
     if study.interrupted:
         sys.stderr.write("permsolve: interrupted: this is what was known by then\n")
         return ExitCode.INTERRUPTED

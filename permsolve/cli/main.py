@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from permsolve.cli.apply import apply
@@ -29,8 +30,21 @@ from permsolve.errors import MissingPackageError, PermsolveError, SolverUnavaila
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 _TOO_LARGE = "out of memory: the matrix is too large for this machine"
 
+
+class _Commands(TyperGroup):
+    """The commands, which are listed when one is asked for that does not exist."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name, None for what looks like an option."""
+        found = super().get_command(ctx, cmd_name)
+        if found is None and not cmd_name.startswith("-"):
+            ctx.fail(f"No such command {cmd_name!r}: choose one of {', '.join(self.list_commands(ctx))}")
+        return found
+
+
 app = typer.Typer(
     name="permsolve",
+    cls=_Commands,
     help="Re-order the columns of weight matrices so that N:M sparsity keeps more of them.",
     epilog=EPILOG,
     add_completion=False,
@@ -90,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = _command()(args=wanted, prog_name="permsolve", standalone_mode=False)
         sys.stdout.flush()
     except _UsageError as error:
-        return _fail(error.format_message(), ExitCode.WRONG_INPUT)  # type: ignore[attr-defined]
+        return _fail(_usage_message(error), ExitCode.WRONG_INPUT)
     except (UnsupportedProblemError, SolverUnavailableError, MissingPackageError) as error:
         return _fail(str(error), ExitCode.SOLVER_REFUSES)
     except (BrokenPipeError, SystemExit):  # rich and click turn a broken pipe into an exit; nothing else exits
@@ -111,6 +125,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Ctrl-C that no command handled: typer swallows it and returns the bare number.
         return _fail("interrupted: nothing was written", ExitCode.INTERRUPTED)
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _usage_message(error: Any) -> str:
+    """What Typer says, and the value that it is about, which some of its versions leave in pydantic's error alone."""
+    message: str = error.format_message()
+    details = getattr(error.__cause__, "errors", None)
+    return message if details is None else f"{message}: got {details()[0]['input']!r}"
 
 
 def _fail(message: str, code: ExitCode) -> int:

@@ -1,5 +1,6 @@
 """Parameters that several commands share."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,23 +38,28 @@ Inputs = Annotated[
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:
-    """Solver options given as ``name=value``; values that look like numbers or truth values become them.
+    """Solver options given as ``name=value``; what looks like a number, a truth value or a JSON object becomes one.
 
     Raises
     ------
     InvalidOptionError
-        When one has no ``=``.
+        When one has no ``=``, or begins like an object and is none.
     """
     options: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name:
             raise InvalidOptionError(f"--option {pair!r}: write it as name=value")
-        options[name.strip().replace("-", "_")] = _value(text.strip())
+        try:
+            options[name.strip().replace("-", "_")] = _value(text.strip())
+        except (ValueError, RecursionError) as error:
+            raise InvalidOptionError(f"--option {pair!r}: not a JSON object: {error}") from error
     return options
 
 
 def _value(text: str) -> Any:
+    if text.startswith("{"):
+        return json.loads(text, parse_constant=_refused)
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for kind in (int, float):
@@ -62,3 +68,8 @@ def _value(text: str) -> Any:
         except ValueError:
             continue
     return text
+
+
+def _refused(constant: str) -> None:
+    """NaN and infinities, which Python's reader takes: no JSON can hold them again."""
+    raise ValueError(f"it has no {constant}")

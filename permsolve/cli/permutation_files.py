@@ -2,8 +2,10 @@
 
 import json
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,24 +19,36 @@ from permsolve.pattern import Pattern
 from permsolve.permutation import check_permutation
 from permsolve.result import Result
 
-Permutations = dict[str | None, NDArray[np.int64]]
+_Known = TypeVar("_Known")
 
 
-def read_permutations(path: str | os.PathLike[str]) -> tuple[Permutations, Pattern | None]:
-    """Read one permutation (named None) or several by tensor name.
+@dataclass(frozen=True, slots=True)
+class SavedPermutations:
+    """What a file of permutations holds.
+
+    Attributes
+    ----------
+    permutations : dict of str or None to ndarray of int64
+        One permutation (named None), or several by tensor name.
+    pattern : Pattern or None
+        The pattern they were solved for, where the file says it.
+    saliency : str or None
+        Name of the saliency they were solved for, where the file says it.
+    """
+
+    permutations: dict[str | None, NDArray[np.int64]]
+    pattern: Pattern | None = None
+    saliency: str | None = None
+
+
+def read_permutations(path: str | os.PathLike[str]) -> SavedPermutations:
+    """Read one permutation or several by tensor name.
 
     Parameters
     ----------
     path : path_like
         A .npy array, a .json or .npz :class:`permsolve.Result`, a .json of several results, or a .npz or
         .safetensors file of named permutations.
-
-    Returns
-    -------
-    permutations : dict of str or None to ndarray of int64
-        The permutations.
-    pattern : Pattern or None
-        The pattern they were solved for, where the file says it.
 
     Raises
     ------
@@ -52,30 +66,40 @@ def read_permutations(path: str | os.PathLike[str]) -> tuple[Permutations, Patte
     file = open_weights(source)
     names = [info.name for info in file.tensors()]
     if suffix == ".npz" and "result" in names and "permutation" in names:
-        result = Result.load(source)
-        return {None: result.permutation}, result.pattern
+        return _of_results({None: Result.load(source)})
     if isinstance(file, NpyFile):
-        return {None: _checked(source, file.read(names[0]))}, None
+        return SavedPermutations({None: _checked(source, file.read(names[0]))})
     if not names:
         raise FileFormatError(f"{source}: holds no permutation")
-    return {name: _checked(source, file.read(name), name) for name in names}, None
+    return SavedPermutations({name: _checked(source, file.read(name), name) for name in names})
 
 
-def _from_json(source: Path, document: Any) -> tuple[Permutations, Pattern | None]:
+def _from_json(source: Path, document: Any) -> SavedPermutations:
     if not isinstance(document, dict) or not isinstance(document.get("tensors", {}), dict):
         raise FileFormatError(f"{source}: not a permsolve result")
     try:
         if "tensors" not in document:
-            result = Result.from_dict(document)
-            return {None: result.permutation}, result.pattern
-        results = {name: Result.from_dict(one) for name, one in document["tensors"].items()}
+            return _of_results({None: Result.from_dict(document)})
+        results: dict[str | None, Result] = {name: Result.from_dict(one) for name, one in document["tensors"].items()}
     except FileFormatError as error:  # a document does not know its file
         raise FileFormatError(f"{source}: {error}") from error
     if not results:
         raise FileFormatError(f"{source}: holds no permutation")
-    patterns = {result.pattern for result in results.values()}
-    pattern = patterns.pop() if len(patterns) == 1 else None
-    return {name: result.permutation for name, result in results.items()}, pattern
+    return _of_results(results)
+
+
+def _of_results(results: dict[str | None, Result]) -> SavedPermutations:
+    return SavedPermutations(
+        {name: result.permutation for name, result in results.items()},
+        _agreed(result.pattern for result in results.values()),
+        _agreed(result.saliency for result in results.values()),
+    )
+
+
+def _agreed(values: Iterable[_Known | None]) -> _Known | None:
+    """What all say, None where they differ."""
+    distinct = set(values)
+    return distinct.pop() if len(distinct) == 1 else None
 
 
 def _checked(source: Path, array: NDArray[Any], name: str | None = None) -> NDArray[np.int64]:

@@ -19,6 +19,7 @@ from permsolve.cli.checkpoints import (
     Workers,
     run_conversion,
 )
+from permsolve.cli.outputs import check_output
 from permsolve.cli.parameters import PatternText, SaliencyName
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ def permute_checkpoint(
     exclude: Exclude = None,
     prune: Annotated[bool, typer.Option("--prune", help="Prune the layers that count to the pattern, too.")] = False,
     force: Force = False,
-    report: Annotated[Path | None, typer.Option(help="Write the report of all axes here.", show_default=False)] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write the report of all axes here (.json or .npz).", show_default=False)
+    ] = None,
     quiet: Quiet = False,
 ) -> int:
     """Permute a whole model of a Hugging Face style folder; it computes what it did.
@@ -47,6 +50,7 @@ def permute_checkpoint(
     Shards, names and types stay as they are; weights in formats other than safetensors are left out.
     Ctrl-C keeps what is solved: the same command goes on from there.
     """
+    check_output(report, "--report", (".json", ".npz"), source, out)
 
     def convert(on_done: Callable[[], None] | None) -> "Report":
         from permsolve.networks.checkpoints import permute_checkpoint as run

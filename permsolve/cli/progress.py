@@ -34,12 +34,11 @@ def progress_line(problem: Problem, name: str, start: float, *, show: bool) -> I
         yield None
         return
     from rich.console import Console
-    from rich.markup import escape
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns: tuple[Any, ...] = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
         TextColumn("kept {task.fields[kept]}"),
         TextColumn("efficacy {task.fields[efficacy]}"),
@@ -50,7 +49,7 @@ def progress_line(problem: Problem, name: str, start: float, *, show: bool) -> I
         def fields(value: float) -> dict[str, Any]:
             return {"kept": share(value, problem.total), "efficacy": f"{problem.efficacy(value):.2f} %"}
 
-        label = escape(f"{printable(name)} ({size}, {problem.pattern})")
+        label = f"{printable(name)} ({size}, {problem.pattern})"
         task = progress.add_task(label, total=None, **fields(start))
 
         def show_incumbent(incumbent: Incumbent) -> None:

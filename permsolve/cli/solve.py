@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from permsolve.cli.console import console
 from permsolve.cli.exit_codes import ExitCode
 from permsolve.cli.outputs import STDOUT, check_output
 from permsolve.cli.parameters import Inputs, PatternText, SaliencyName, Source, Tensor, parse_options
@@ -38,7 +39,9 @@ def solve(
     option: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=VALUE", help="An option of the solver, such as kick=8; may be repeated.", show_default=False
+            metavar="NAME=VALUE",
+            help="An option of the solver, such as kick=8 or 'parameters={...}' with JSON; may be repeated.",
+            show_default=False,
         ),
     ] = None,
     device: Annotated[
@@ -73,10 +76,9 @@ def solve(
     The permutation p written by --out means weight[:, p].
     Ctrl-C ends the search: what was found so far is written.
     """
-    check_output(out, "--out", (".npz", ".safetensors") if every else (".npy", ".npz", ".safetensors"), source)
-    check_output(json_path, "--json", (".json",), source)
-    if every and tensor is not None:
-        raise InvalidOptionError("--all and --tensor exclude each other")
+    suffixes = (".npz", ".safetensors") if every else (".npy", ".npz", ".safetensors")
+    check_output(out, "--out", suffixes, source, inputs, initial)
+    check_output(json_path, "--json", (".json",), source, inputs, initial)
     if every and initial is not None:
         raise InvalidOptionError("--all and --initial exclude each other: a permutation belongs to one tensor")
     options = parse_options(option or [])
@@ -86,12 +88,13 @@ def solve(
         options["device"] = device
 
     from permsolve.api import solve as run_solver
+    from permsolve.cli.choosing import chosen_tensors
     from permsolve.cli.inputs import open_inputs
     from permsolve.cli.naming import naming
     from permsolve.cli.permutation_files import read_permutations
     from permsolve.cli.progress import progress_line
     from permsolve.cli.tables import result_table, results_table
-    from permsolve.io.weight_file import choose_tensor, open_weights
+    from permsolve.io.weight_file import open_weights
     from permsolve.pattern import Pattern
     from permsolve.problem import Problem
     from permsolve.registry import get_solver
@@ -102,17 +105,12 @@ def solve(
     moments_of = open_inputs(inputs, saliency)
     start = None
     if initial is not None:
-        permutations, _ = read_permutations(initial)
+        permutations = read_permutations(initial).permutations
         if len(permutations) != 1:
             raise FileFormatError(f"{initial}: holds {len(permutations)} permutations, --initial needs one")
         (start,) = permutations.values()
     file = open_weights(source)
-    if every:
-        chosen = [info for info in file.tensors() if info.eligible]
-        if not chosen:
-            raise FileFormatError(f"{source}: none of its {len(file.tensors())} tensors can be permuted")
-    else:
-        chosen = [choose_tensor(file, tensor)]
+    chosen = chosen_tensors(file, tensor, every)
 
     def problem_of(name: str) -> Problem:
         array = file.read(name)
@@ -154,7 +152,7 @@ def solve(
     _write(results, every, out, json_path)
     if not quiet:
         table = results_table(results) if every else result_table(info.name, result)
-        _console(to_stderr=json_path == STDOUT).print(table)
+        console(to_stderr=json_path == STDOUT).print(table)
     if interrupted:
         sys.stderr.write(f"permsolve: interrupted: {_what_is_left(len(results), len(chosen), out, json_path)}\n")
         return ExitCode.INTERRUPTED
@@ -185,9 +183,3 @@ def _write(results: "Mapping[str, Result]", every: bool, out: Path | None, json_
         sys.stdout.write(text)
     else:
         atomic_write(json_path, lambda stream: stream.write(text.encode()))
-
-
-def _console(*, to_stderr: bool) -> Any:
-    from rich.console import Console
-
-    return Console(stderr=to_stderr, highlight=False)

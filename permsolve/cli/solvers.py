@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from permsolve.cli.console import console
 from permsolve.cli.exit_codes import ExitCode
 from permsolve.cli.outputs import STDOUT
 from permsolve.errors import InvalidOptionError
@@ -22,9 +23,7 @@ def solvers(
         raise InvalidOptionError("--json takes - here, and prints to stdout")
 
     from rich import box
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     from permsolve.errors import SolverUnavailableError
     from permsolve.registry import available_solvers, option_names, solver_class
@@ -41,15 +40,14 @@ def solvers(
     if json_path == STDOUT:
         sys.stdout.write(json.dumps(rows, indent=1) + "\n")
         return ExitCode.OK
-    table = Table(box=box.SIMPLE)
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("solver", no_wrap=True)
-    table.add_column("what it does", overflow="fold", min_width=24)
-    table.add_column("capabilities", overflow="fold", max_width=16)
-    table.add_column("options", overflow="fold", max_width=12)
+    for heading in ("what it does", "capabilities", "options"):
+        table.add_column(heading, overflow="fold")
     for row in rows:
         flags = [flag.replace("_", " ") for flag in ("exact", "anytime", "warm_start", "parallel") if row.get(flag)]
         flags += [f"N:M {row['patterns']}"] if row["available"] else ["not installed"]
         cells = (row["name"], row["summary"], ", ".join(flags), ", ".join(row["options"]))
-        table.add_row(*(Text(str(cell)) for cell in cells))
-    Console(highlight=False).print(table)
+        table.add_row(*map(str, cells))
+    console().print(table)
     return ExitCode.OK

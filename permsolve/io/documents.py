@@ -37,10 +37,10 @@ def write_document(
     FileFormatError
         When the name ends in neither.
     """
-    if target.suffix == ".json":
+    if target.suffix.lower() == ".json":
         text = json.dumps(document, indent=1, allow_nan=False) + "\n"
         atomic_write(target, lambda stream: stream.write(text.encode()))
-    elif target.suffix == ".npz":
+    elif target.suffix.lower() == ".npz":
         arrays = take_arrays(document)
         rest = np.frombuffer(json.dumps(document, allow_nan=False).encode(), np.uint8)
         write_tensors(target, {**arrays, key: rest})
@@ -63,7 +63,7 @@ def read_document(
         Puts the arrays of a .npz where they belong.
     """
     document: Document
-    if source.suffix == ".npz":
+    if source.suffix.lower() == ".npz":
         with source.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             document = json.loads(archive[key].tobytes())
             put_arrays(document, archive)

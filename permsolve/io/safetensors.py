@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
+from permsolve.errors import FileFormatError
 from permsolve.io.reading import reading
 from permsolve.io.safetensors_header import read_header
 from permsolve.io.tensor_info import TensorInfo
@@ -53,7 +54,14 @@ class SafetensorsFile:
     def read(self, name: str) -> NDArray[Any]:
         """Load one tensor."""
         with reading(self.path, "a .safetensors file"), safe_open(str(self.path), framework="numpy") as file:
-            tensor: NDArray[Any] = file.get_tensor(name)
+            try:
+                tensor: NDArray[Any] = file.get_tensor(name)
+            except AttributeError as error:  # what the library says of a type that numpy lacks
+                kind = file.get_slice(name).get_dtype()
+                raise FileFormatError(
+                    f"{self.path}: {name!r} has type {kind}, which neither numpy nor .npz can hold: where it is only "
+                    "to be copied, write a .safetensors file"
+                ) from error
             return tensor
 
     def map(self, name: str) -> NDArray[Any]:

@@ -66,12 +66,25 @@ def choose_tensor(file: WeightFile, name: str | None) -> TensorInfo:
                     raise FileFormatError(f"{file.path}: {name!r} {info.shape} cannot be permuted: {info.reason}")
                 return info
         raise FileFormatError(f"{file.path}: no tensor {name!r}; it holds {_listed([info.name for info in infos])}")
-    eligible = [info for info in infos if info.eligible]
-    if len(eligible) == 1:
-        return eligible[0]
-    if eligible:
+    eligible = eligible_tensors(file)
+    if len(eligible) > 1:
         names = _listed([info.name for info in eligible])
         raise FileFormatError(f"{file.path}: holds {len(eligible)} weights, name one of them by --tensor: {names}")
+    return eligible[0]
+
+
+def eligible_tensors(file: WeightFile) -> list[TensorInfo]:
+    """All tensors whose columns can be permuted.
+
+    Raises
+    ------
+    FileFormatError
+        When there is none.
+    """
+    infos = file.tensors()
+    eligible = [info for info in infos if info.eligible]
+    if eligible:
+        return eligible
     if len(infos) == 1:
         raise FileFormatError(f"{file.path}: shape {infos[0].shape} cannot be permuted: {infos[0].reason}")
     raise FileFormatError(f"{file.path}: none of its {len(infos)} tensors can be permuted")

@@ -16,6 +16,7 @@ from permsolve.saliency.registry import (
     available_saliencies,
     get_saliency,
     register_saliency,
+    registered_name,
 )
 from permsolve.saliency.ria import ria
 from permsolve.saliency.squared import squared
@@ -32,6 +33,7 @@ __all__ = [
     "obd",
     "obs",
     "register_saliency",
+    "registered_name",
     "ria",
     "squared",
     "wanda",

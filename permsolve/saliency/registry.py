@@ -79,6 +79,11 @@ def available_saliencies() -> tuple[str, ...]:
     return tuple(sorted(_REGISTRY))
 
 
+def registered_name(saliency: Saliency) -> str | None:
+    """The name that finds a saliency again, None for a function of the caller's own."""
+    return saliency.name if _REGISTRY.get(saliency.name) == saliency else None
+
+
 def get_saliency(saliency: AnySaliency) -> Saliency:
     """Look a saliency up by name; a callable is wrapped, and a :class:`Saliency` is taken, as it is.
 

@@ -21,9 +21,17 @@ class Answer:
     err: str
 
 
-def run_command(*arguments: object) -> Answer:
-    """Run ``permsolve ARGUMENTS`` in this process."""
-    out, err = io.StringIO(), io.StringIO()
+class Terminal(io.StringIO):
+    """A stream that says it is one."""
+
+    def isatty(self) -> bool:
+        """Always."""
+        return True
+
+
+def run_command(*arguments: object, stream: type[io.StringIO] = io.StringIO) -> Answer:
+    """Run ``permsolve ARGUMENTS`` in this process; ``stream`` is what it writes to."""
+    out, err = stream(), stream()
     with redirect_stdout(out), redirect_stderr(err):
         code = main([str(argument) for argument in arguments])
     return Answer(int(code), out.getvalue(), err.getvalue())

@@ -106,6 +106,24 @@ def test_all_tensors_of_a_model(run: Run, tmp_path: Path) -> None:
     assert run("solve", model, "--tensor", "fc.weight", *QUICK, "--quiet").code == 0
 
 
+def test_check_all(run: Run, tmp_path: Path) -> None:
+    """A line for every tensor that solve --all would handle; exit code 1 when any breaks the pattern."""
+    model = tmp_path / "m.safetensors"
+    sparse = np.tile(np.array([1.0, 0.0, 2.0, 0.0], np.float32), (3, 2))
+    save_file({"a": sparse, "bias": sparse[0], "b": np.ones_like(sparse), "c": sparse}, model)
+    answer = run("check", model, "--all")
+    assert answer.code == 1
+    assert answer.out.splitlines() == [
+        "a: all 3 rows of 8 columns follow 2:4",
+        "b: not 2:4: 3 of 3 rows break it: 0, 1, 2",
+        "c: all 3 rows of 8 columns follow 2:4",
+    ]
+    save_file({"a": sparse, "bias": sparse[0], "c": sparse}, model)
+    assert run("check", model, "--all").code == 0
+    save_file({"bias": sparse[0], "other": sparse[0]}, model)
+    assert "none of its 2 tensors can be permuted" in run("check", model, "--all").err
+
+
 def test_inspect_and_solvers(run: Run, weight_file: Path) -> None:
     """inspect shows shape and shares, solvers lists all of them, also as JSON."""
     shown = run("inspect", weight_file).out
@@ -125,7 +143,21 @@ def test_initial_and_options(run: Run, weight_file: Path, tmp_path: Path) -> Non
     result = Result.load(second)
     assert result.value > result.baseline
     assert run("solve", weight_file, *QUICK, "--option", "kick=3", "--quiet").code == 0
-    assert "no option 'kicks'" in run("solve", weight_file, *QUICK, "--option", "kicks=3").err
+    for name in ("kicks", "name", "solver", "seed"):
+        assert f"no option '{name}'" in run("solve", weight_file, *QUICK, "--option", f"{name}=3").err
+
+
+def test_an_option_may_be_an_object(run: Run, tmp_path: Path) -> None:
+    """Written as JSON; what is none, or could not be written to a result, is refused in one line."""
+    path, document = tmp_path / "w.npy", tmp_path / "r.json"
+    np.save(path, np.random.default_rng(0).normal(size=(4, 8)))
+    solve = ("solve", path, "--solver", "cp-sat", "--json", document, "--option")
+    assert run(*solve, 'parameters={"num_workers": 1, "cp_model_presolve": true}').code == 0
+    assert Result.load(document).options == {"parameters": {"num_workers": 1, "cp_model_presolve": True}}
+    for wrong in ("{", '{"num_workers"}', '{"relative_gap_limit": NaN}'):
+        answer = run(*solve, f"parameters={wrong}")
+        assert (answer.code, answer.err.count("\n")) == (2, 1)
+        assert "not a JSON object" in answer.err
 
 
 WRONG = [
@@ -136,15 +168,21 @@ WRONG = [
     (("solve", "W", "--saliency", "magic"), 2, "choose one of"),
     (("solve", "W", "--time-limit", "-1"), 2, "time_limit"),
     (("solve", "W", "--time-limit", "nan"), 2, "time_limit"),
-    (("solve", "W", "--seed", "x"), 2, "--seed"),
+    (("solve", "W", "--seed", "x"), 2, "'x'"),
+    (("solve", "W", "--seed", "1.5"), 2, "'1.5'"),
+    (("solve", "W", "--seed", "-3"), 2, "-3"),
+    (("solve", "W", "--time-limit", "abc"), 2, "'abc'"),
     (("solve", "W", "--out", "p.txt"), 2, "name it .npy"),
     (("solve", "W", "--out", "no/such/p.npy"), 2, "does not exist"),
     (("solve", "W", "--out", "W"), 2, "that is the input"),
     (("solve", "W", "--option", "kick"), 2, "name=value"),
     (("solve", "W", "--nonsense"), 2, "No such option"),
+    (("solve", "W", "--all", "--tensor", "w"), 2, "exclude each other"),
+    (("check", "W", "--all", "--tensor", "w"), 2, "exclude each other"),
     (("solve", "W", "--solver", "exhaustive", "--pattern", "2:4", "--tensor", "no"), 2, "no tensor"),
     (("apply", "W", "W", "--out", "x.npy"), 2, "permutation"),
-    (("frobnicate",), 2, "No such command"),
+    (("frobnicate",), 2, "No such command 'frobnicate': choose one of solve, apply, check"),
+    (("--frobnicate",), 2, "No such option"),
 ]
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import permsolve.cli.solve
 from permsolve import Problem
 from permsolve.cli.progress import progress_line
 from permsolve.observers import Incumbent
-from tests.cli.conftest import Answer
+from tests.cli.conftest import Answer, Terminal
 
 Run = Callable[..., Answer]
 GREEDY = ("--solver", "greedy")
@@ -42,13 +43,25 @@ def _spawn(*arguments: object, redirect: str = "", **environment: str) -> subpro
     )
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e15])
+def test_values_are_shown_at_any_magnitude(run: Run, tmp_path: Path, scale: float) -> None:
+    """With significant digits, not with a fixed number of decimals."""
+    weight = np.arange(1.0, 17.0).reshape(2, 8) * scale
+    np.save(tmp_path / "w.npy", weight)
+    shown = run("solve", tmp_path / "w.npy", *GREEDY).out
+    assert f"kept before {Problem.from_weight(weight).baseline:.8g}" in " ".join(shown.split())
+
+
 def test_an_unusable_weight_is_named(run: Run, tmp_path: Path) -> None:
     """A NaN is reported with its file, and with its tensor where there are several."""
     bad = _matrix()
     bad[2, 3] = np.nan
     np.save(tmp_path / "nan.npy", bad)
     np.savez(tmp_path / "m.npz", good=_matrix(), bad=bad)
-    assert "nan.npy: saliency must be finite" in run("solve", tmp_path / "nan.npy", *GREEDY).err
+    for command in ("solve", "bound"):
+        assert "nan.npy: saliency must be finite" in run(command, tmp_path / "nan.npy", "--time-limit", "1").err
+    assert "nan.npy: a weight must be finite: entry (2, 3) is nan" in run("lossless", tmp_path / "nan.npy").err
+    assert "m.npz: 'bad': saliency must be finite" in run("bound", tmp_path / "m.npz", "--tensor", "bad").err
     assert "m.npz: 'bad': saliency must be finite" in run("solve", tmp_path / "m.npz", "--all", *GREEDY).err
 
 
@@ -112,15 +125,29 @@ def test_interrupt_without_an_output_admits_it(run: Run, tmp_path: Path) -> None
     assert answer.err == "permsolve: interrupted: the best found so far was not written: no --out given\n"
 
 
-def test_apply_never_overwrites_its_permutation(run: Run, weight_file: Path, tmp_path: Path) -> None:
-    """Both inputs of apply are safe from --out."""
-    permutation = tmp_path / "p.npy"
+def test_no_input_is_overwritten(run: Run, weight_file: Path, tmp_path: Path) -> None:
+    """Whatever a command reads is safe from its outputs, also by another name."""
+    permutation, moments, document = tmp_path / "p.npy", tmp_path / "h.npy", tmp_path / "r.json"
     np.save(permutation, np.arange(18)[::-1].copy())
-    before = permutation.read_bytes()
-    answer = run("apply", weight_file, permutation, "--out", permutation)
-    assert answer.code == 2
-    assert "that is the input" in answer.err
-    assert permutation.read_bytes() == before
+    np.save(moments, np.ones(18))
+    run("solve", weight_file, *GREEDY, "--json", document)
+    link = tmp_path / "link.npy"
+    link.symlink_to(moments)
+    inputs = ("--saliency", "wanda", "--inputs", moments)
+    calls: list[tuple[object, ...]] = [
+        ("apply", weight_file, permutation, "--out", permutation),
+        ("apply", weight_file, permutation, "--prune", *inputs, "--out", moments),
+        ("solve", weight_file, *GREEDY, *inputs, "--out", moments),
+        ("solve", weight_file, *GREEDY, *inputs, "--out", link),
+        ("solve", weight_file, *GREEDY, "--initial", permutation, "--out", permutation),
+        ("solve", weight_file, *GREEDY, "--initial", document, "--json", document),
+    ]
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for call in calls:
+        answer = run(*call)
+        assert answer.code == 2, call
+        assert "that is the input" in answer.err
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_apply_refuses_one_array_for_several_before_reading(run: Run, tmp_path: Path) -> None:
@@ -147,6 +174,11 @@ def test_apply_copies_what_numpy_cannot_read(run: Run, tmp_path: Path) -> None:
     save_file({"w": order}, permutations)
     assert run("apply", model, permutations, "--out", out).code == 0
     assert out.read_bytes() == model.read_bytes()[: -weight.nbytes] + weight[:, order].tobytes()
+    answer = run("apply", model, permutations, "--out", out.with_suffix(".npz"))
+    assert answer.code == 2
+    assert "m.safetensors: 'q' has type F8_E4M3, which neither numpy nor .npz can hold" in answer.err
+    assert "write a .safetensors file" in answer.err
+    assert not out.with_suffix(".npz").exists()
 
 
 NOT_RESULTS: list[Any] = [[], None, 3, {}, {"tensors": 3}, {"tensors": {}}, {"tensors": {"w": 1}}, {"format": "x"}]
@@ -195,21 +227,53 @@ def test_help_keeps_its_defaults(run: Run) -> None:
     assert "else 2:4" in " ".join(run("apply", "--help").out.replace("│", " ").split())
 
 
-def test_table_of_many_fits_eighty_columns(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Statuses are shown whole beside long names."""
-    monkeypatch.setenv("COLUMNS", "80")
-    save_file({"model.layers.0.mlp.down_proj.weight": _matrix(0) * 1e6, "b": _matrix(1)}, tmp_path / "m.safetensors")
-    out = run("solve", tmp_path / "m.safetensors", "--all", *GREEDY).out
-    assert out.count("FEASIBLE") == 2
-    assert max(map(len, out.splitlines())) <= 80
+@pytest.mark.parametrize("columns", [80, 30])
+def test_tables_fit_eighty_columns(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """On a terminal long names are folded beside what is shown whole, and none vanishes from a narrow one."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    name = "model.layers.0.mlp.down_proj.weight"
+    save_file({name: _matrix(0) * 1e6, "b": _matrix(1)}, tmp_path / "m.safetensors")
+    solved = run("solve", tmp_path / "m.safetensors", "--all", *GREEDY, "--quiet", stream=Terminal)
+    assert solved.out == ""
+    for call, word in (("solve", "FEASIBLE"), ("inspect", "yes")):
+        options = ("--all", *GREEDY) if call == "solve" else ()
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", run(call, tmp_path / "m.safetensors", *options, stream=Terminal).out)
+        assert plain.count(word) == 2
+        assert max(map(len, plain.splitlines())) <= 80
+        folded = "".join(line.split(" ")[1] for line in plain.splitlines() if line.startswith(" "))
+        assert name in folded
+
+
+def test_a_pipe_gets_whole_lines(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where stdout is no terminal no name is folded or cut off, whatever the width of the terminal behind it."""
+    monkeypatch.setenv("COLUMNS", "40")
+    name = "model.layers.0.self_attn.q_proj.weight" * 4
+    save_file({name: _matrix(0), "b": _matrix(1)}, tmp_path / "m.safetensors")
+    for call in (("inspect",), ("solve", "--all", *GREEDY), ("solve", "--tensor", name, *GREEDY)):
+        lines = run(call[0], tmp_path / "m.safetensors", *call[1:]).out.splitlines()
+        assert any(name in line for line in lines)
+    listed = run("solvers").out
+    for row in json.loads(run("solvers", "--json", "-").out):
+        assert ", ".join(row["options"]) in listed
+        assert row["summary"] in listed
+
+
+@pytest.mark.parametrize("name", ["x[/b]", "a[red]b", "[bold]:smile:"])
+def test_names_are_no_markup(run: Run, tmp_path: Path, name: str) -> None:
+    """Brackets and colons of names are shown as they are, by every command and on the progress line."""
+    path = tmp_path / "m.safetensors"
+    save_file({name: _matrix()}, path)
+    commands: list[tuple[object, ...]] = [("lossless", path), ("solve", path), ("solve", path, "--all")]
+    for call in commands:
+        assert name in run(*call, *GREEDY).out
+    assert name in run("inspect", path).out
+    assert name in run("solve", path, *GREEDY, stream=Terminal).err
 
 
 def test_progress_line_shows_start_and_improvements(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal the line starts from what is kept already and follows the observer; elsewhere it is silent."""
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
 
     monkeypatch.setenv("TERM", "xterm")
     problem = Problem([[3.0, 2.0, 0.0, 1.0]], "1:2")

@@ -1,5 +1,6 @@
 """Calibrated saliencies on the command line."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,33 @@ def test_all_takes_moments_by_name(run: Run, tmp_path: Path) -> None:
     answer = run("solve", source, *QUICK, *options)
     assert answer.code == 2
     assert "no moments for 'b'" in answer.err
+
+
+@pytest.mark.parametrize("suffix", [".json", ".npz"])
+def test_apply_prunes_by_what_was_solved_for(run: Run, weight_file: Path, tmp_path: Path, suffix: str) -> None:
+    """What is written keeps the value of the result; a result solved for another saliency is refused."""
+    weight, scale = np.load(weight_file), np.random.default_rng(0).random(18) ** 4
+    inputs, document, pruned = tmp_path / "x.npy", tmp_path / "r.json", tmp_path / "wp.npy"
+    np.save(inputs, scale)
+    options = ("--saliency", "wanda", "--inputs", inputs)
+    run("solve", weight_file, *QUICK, *options, "--json", document)
+    result = Result.load(document)
+    assert result.saliency == "wanda"
+    saved = document.with_suffix(suffix)
+    result.save(saved)
+    apply = ("apply", weight_file, saved, "--out", pruned, "--prune")
+    refused = run(*apply)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert f"{saved.name}: solved for saliency 'wanda', and --prune would go by 'magnitude'" in refused.err
+    assert not pruned.exists()
+    assert run(*apply, *options).code == 0
+    scores = Problem.from_weight(weight, "2:4", "wanda", InputMoments(scale)).saliency[:, result.permutation]
+    assert scores[np.load(pruned) != 0].sum() == pytest.approx(result.value)
+    assert "--inputs is for --prune" in run(*apply[:-1], *options).err
+    older = json.loads(document.read_text())
+    del older["saliency"]
+    document.write_text(json.dumps(older))
+    assert run("apply", weight_file, document, "--out", pruned, "--prune").code == 0
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,12 @@ def test_command(run: Callable[..., Any], tmp_path: Path) -> None:
     options = ("--solver", "exhaustive", "--out", tmp_path / "p.npy")
     answer = run("lossless", tmp_path / "w.npy", *options, "--json", tmp_path / "s.json")
     assert answer.code == 0
-    assert "no proof" in answer.out
+    assert "proven impossible" in answer.out
+    assert "between" not in answer.out  # the optimum leaves nothing there
+    assert (
+        "between: identity found nothing, which is no proof"
+        in run("lossless", tmp_path / "w.npy", "--solver", "identity").out
+    )
     study = json.loads((tmp_path / "s.json").read_text())
     assert study["permutation"] == np.load(tmp_path / "p.npy").tolist()
     assert study["proven_lower"] <= study["sparsity"] <= study["given_order"]

@@ -8,7 +8,7 @@ from os import PathLike
 import torch
 from torch import Tensor, nn
 
-from permsolve.errors import InvalidNetworkError, InvalidOptionError
+from permsolve.errors import InvalidNetworkError, InvalidOptionError, MemoryLimitError
 from permsolve.io.spool import Spool
 from permsolve.moments import InputMoments
 from permsolve.networks.calibration.batches import Batches, call
@@ -73,6 +73,8 @@ def calibrate(
     ------
     InvalidOptionError
         When an argument cannot be used, there is no batch, or batches that can be read once are needed again.
+    MemoryLimitError
+        When a layer needs more than the limit alone.
     InvalidNetworkError
         When the model is no module or has no such layer, or a layer reads NaN or infinity.
     OSError
@@ -195,10 +197,7 @@ class _Run:
             groups, features = self.shapes[leader]
             size = groups * features * (features if self.full else 1) * _BYTES
             if self.memory_limit is not None and size > self.memory_limit:
-                raise InvalidOptionError(
-                    f"memory_limit={self.memory_limit} is less than the {size} bytes that {leader} needs alone: give "
-                    "more, leave it out with exclude=, or calibrate with moments='diagonal'"
-                )
+                raise MemoryLimitError(self.memory_limit, size, leader)
             if block and self.memory_limit is not None and used + size > self.memory_limit:
                 yield block
                 block, used = [], 0

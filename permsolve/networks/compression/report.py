@@ -80,18 +80,7 @@ class CompressionReport:
             When the name ends otherwise.
         """
         target = Path(path)
-        check_report_name(target)
+        if target.suffix.lower() != ".json":
+            raise FileFormatError(f"cannot write a report to {target.name!r}: name it .json")
         text = json.dumps(self.to_dict(), indent=1) + "\n"
         atomic_write(target, lambda stream: stream.write(text.encode()))
-
-
-def check_report_name(path: Path) -> None:
-    """Refuse a file name that no report can be written to.
-
-    Raises
-    ------
-    FileFormatError
-        When it does not end in .json.
-    """
-    if path.suffix != ".json":
-        raise FileFormatError(f"cannot write a report to {path.name!r}: name it .json")

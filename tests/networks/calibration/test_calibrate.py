@@ -1,5 +1,6 @@
 """What layers read, against explicit inputs."""
 
+import pickle
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from itertools import product
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from permsolve import networks
-from permsolve.errors import InvalidNetworkError, InvalidOptionError
+from permsolve.errors import InvalidNetworkError, InvalidOptionError, MemoryLimitError
 from permsolve.moments import InputMoments
 from tests.networks.zoo.case import net
 
@@ -217,8 +218,9 @@ def test_a_memory_limit_makes_several_passes() -> None:
     )
     with pytest.raises(InvalidOptionError, match=r"3 passes .* read only once"):
         networks.calibrate(model, iter(batches), memory_limit=2 * 36 * 12)
-    with pytest.raises(InvalidOptionError, match=r"432 bytes that q\.weight needs alone"):
+    with pytest.raises(MemoryLimitError, match=r"432 bytes that q\.weight needs alone") as refused:
         networks.calibrate(model, batches, memory_limit=100)
+    assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value)
 
 
 def test_moments_on_disk(tmp_path: Path) -> None:

@@ -134,6 +134,29 @@ def test_nothing_is_overwritten_unless_told(tmp_path: Path) -> None:
         assert words in answer.err
 
 
+@pytest.mark.parametrize("command", ["permute-checkpoint", "compress"])
+def test_a_report_is_checked_before_any_work(command: str, tmp_path: Path) -> None:
+    """It replaces nothing that is read or made, and what could not be written shows before the model is loaded."""
+    source, out, texts = tmp_path / "in", tmp_path / "out", tmp_path / "texts.json"
+    source.mkdir()
+    (source / "config.json").write_text("{}")
+    texts.write_text("a text")
+    calibration = () if command == "permute-checkpoint" else ("--calibration", texts)
+    wrong = [
+        (source / "config.json", "is inside of"),
+        (out / "report.json", "is inside of"),
+        (tmp_path / "no" / "report.json", "does not exist"),
+        (tmp_path / "report.txt", "name it .json"),
+        *([(texts, "that is the input")] if calibration else []),
+    ]
+    for report, words in wrong:
+        answer = run_command(command, source, "--out", out, *calibration, "--report", report)
+        assert answer.code == 2
+        assert f"--report {report}: " in answer.err
+        assert words in answer.err
+    assert (source / "config.json").read_text() == "{}"
+
+
 def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C keeps the axes that are solved, and the next run does not solve them again."""
     source = save(llama(), tmp_path / "in")

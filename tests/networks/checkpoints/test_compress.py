@@ -138,6 +138,9 @@ def test_what_cannot_calibrate(tmp_path: Path) -> None:
     for extra, words in (
         (("--recipe", "best"), "unknown recipe"),
         (("--report", tmp_path / "report.txt"), ".json"),
+        *((("--memory-limit", wrong), "number of GiB > 0, got " + wrong) for wrong in ("0", "-1", "nan", "inf")),
+        (("--memory-limit", "1e-9"), "--memory-limit 9.31e-10 GiB is less than the "),
+        (("--memory-limit", "1e-9"), "needs alone: give more, or leave it out with --exclude"),
         (("--pattern", "4:2"), "4:2"),
     ):
         assert _refused(run_command("compress", source, *named, *extra), words, "")
