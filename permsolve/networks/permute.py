@@ -7,7 +7,7 @@ from time import perf_counter
 
 from torch import nn
 
-from permsolve.api import checked_time_limit
+from permsolve.api import checked_seed, checked_time_limit, checked_workers, default_seconds
 from permsolve.errors import InvalidNetworkError, InvalidOptionError, InvalidProblemError
 from permsolve.networks.applying import put_, take_
 from permsolve.networks.calibration.calibration import Calibration
@@ -44,7 +44,7 @@ def permute_(
     pattern: Pattern | str = "2:4",
     *,
     solver: str = "auto",
-    time_limit: float = 60.0,
+    time_limit: float | None = 60.0,
     seed: int = 0,
     workers: int | None = None,
     saliency: AnySaliency = "magnitude",
@@ -72,8 +72,9 @@ def permute_(
         Name of a registered solver. Axes whose channels stand among those of others (after a channel shuffle) have no
         problem of their own and are ordered where they stand, when all others are (see
         :mod:`permsolve.networks.interleaving`).
-    time_limit : float, default 60
-        Seconds of search for the whole network, shared by work.
+    time_limit : float or None, default 60
+        Seconds of search for the whole network, shared by work; None for as many as :func:`permsolve.solve` would take
+        for all axes, by their sizes.
     seed, workers
         See :func:`permsolve.solve`.
     saliency : str, callable or Saliency, default "magnitude"
@@ -132,6 +133,8 @@ def permute_(
     worth = Worth(get_saliency(saliency), calibration)
     get_solver(solver)
     checked_time_limit(time_limit)
+    checked_workers(workers)
+    seed = checked_seed(seed)
     if gather not in ("never", "allowed"):
         raise InvalidOptionError(f"gather must be 'never' or 'allowed', got {gather!r}")
     check_module(model)
@@ -145,10 +148,14 @@ def permute_(
     wanted, obstacles = _to_gather(model, traced, chosen, stacks, parsed) if gather == "allowed" else ((), {})
     planned = with_gathers(model, traced, wanted)
     stacks = _stacks(planned, chosen, parsed)
-    reserved = time_limit * _reserved(stacks, _interleaved(planned, chosen, stacks, parsed))
+    waiting = _interleaved(planned, chosen, stacks, parsed)
+    if time_limit is None:
+        time_limit = sum(map(default_seconds, [one.work for one in stacks] + [one.work for one in waiting]))
+    share = _reserved(stacks, waiting)
+    reserved = time_limit * share if share else 0.0
     deadline = perf_counter() + time_limit
     results = solve_all(
-        stacks, parsed, worth, solver=solver, time_limit=time_limit - reserved, seed=seed, workers=workers,
+        stacks, parsed, worth, solver=solver, time_limit=time_limit * (1.0 - share), seed=seed, workers=workers,
         executor=executor, progress=progress,
     )  # fmt: skip
     solved = [(one, one.permutation(result.permutation), result) for one, result in zip(stacks, results, strict=True)]
