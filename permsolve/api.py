@@ -98,7 +98,7 @@ def solve(
     run = Run(
         problem,
         initial=initial,
-        seed=_checked_seed(seed),
+        seed=checked_seed(seed),
         workers=checked_workers(workers),
         time_limit=checked_time_limit(time_limit),
         stop=criterion,
@@ -142,7 +142,11 @@ def default_time_limit(problem: Problem) -> float:
 
     It grows with the cost of one full exchange matrix, columns * columns * rows.
     """
-    work = float(problem.columns) ** 2 * problem.rows
+    return default_seconds(float(problem.columns) ** 2 * problem.rows)
+
+
+def default_seconds(work: float) -> float:
+    """:func:`default_time_limit` of a problem with so many columns * columns * rows."""
     return float(round(min(120.0, max(1.0, 4.0 * (work / 1e7) ** 0.5)), 1))
 
 
@@ -155,7 +159,8 @@ def checked_time_limit(time_limit: float | None) -> float:
     return float(time_limit)
 
 
-def _checked_seed(seed: int) -> int:
+def checked_seed(seed: int) -> int:
+    """The seed as an int; refused unless a whole number >= 0."""
     if not is_whole(seed) or seed < 0:
         raise InvalidOptionError(f"seed must be a whole number >= 0, got {seed!r}")
     return int(seed)

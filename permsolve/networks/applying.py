@@ -11,6 +11,7 @@ from torch import nn
 from permsolve.errors import InvalidSpecError
 from permsolve.networks.gathering import NAME as GATHER
 from permsolve.networks.gathering import insert_, remove_
+from permsolve.networks.interrupts import ctrl_c_waits
 from permsolve.networks.report import Report
 from permsolve.networks.spec import AxisUse, Spec
 
@@ -64,8 +65,9 @@ def permute_tensors(
                     continue
                 done.add(key)  # type: ignore[arg-type]
                 moves += [(one, use, permutation) for one in (tensor, *_followers(name, tensor, use, optimizer))]
-    for tensor, use, permutation in moves:
-        _reordered(tensor, use, permutation)
+    with ctrl_c_waits():
+        for tensor, use, permutation in moves:
+            _reordered(tensor, use, permutation)
 
 
 def _reordered(tensor: torch.Tensor, use: AxisUse, permutation: NDArray[np.int64]) -> None:

@@ -7,13 +7,14 @@ from time import perf_counter
 
 from torch import nn
 
-from permsolve.api import checked_time_limit
+from permsolve.api import checked_seed, checked_time_limit, checked_workers, default_seconds
 from permsolve.errors import InvalidNetworkError, InvalidOptionError, InvalidProblemError
 from permsolve.networks.applying import put_, take_
 from permsolve.networks.calibration.calibration import Calibration
 from permsolve.networks.coverage import coverage, covered, output_orders, reasons
-from permsolve.networks.gathering import gathered_weight, insert_, obstacle, with_gathers
+from permsolve.networks.gathering import gathered_weight, insert_, obstacle, remove_, with_gathers
 from permsolve.networks.interleaving import Interleaved, interleaved
+from permsolve.networks.interrupts import ctrl_c_waits
 from permsolve.networks.ordering import ROUNDING, Ordering
 from permsolve.networks.prunable import NameFilter, PrunableWeight, prunable_weights
 from permsolve.networks.pruning.mask import NMMask
@@ -43,7 +44,7 @@ def permute_(
     pattern: Pattern | str = "2:4",
     *,
     solver: str = "auto",
-    time_limit: float = 60.0,
+    time_limit: float | None = 60.0,
     seed: int = 0,
     workers: int | None = None,
     saliency: AnySaliency = "magnitude",
@@ -71,8 +72,9 @@ def permute_(
         Name of a registered solver. Axes whose channels stand among those of others (after a channel shuffle) have no
         problem of their own and are ordered where they stand, when all others are (see
         :mod:`permsolve.networks.interleaving`).
-    time_limit : float, default 60
-        Seconds of search for the whole network, shared by work.
+    time_limit : float or None, default 60
+        Seconds of search for the whole network, shared by work; None for as many as :func:`permsolve.solve` would take
+        for all axes, by their sizes.
     seed, workers
         See :func:`permsolve.solve`.
     saliency : str, callable or Saliency, default "magnitude"
@@ -121,6 +123,9 @@ def permute_(
     float32; with ``verify`` one copy of the model in float64 (``python -m bench.networks.memory`` measures it). Tracing
     takes the shapes only.
 
+    Ctrl-C ends all of it, as an error does: every weight is as before then, bit for bit. On an executor, searches that
+    have begun go on to their time limit, and the others are taken back.
+
     Only what the example makes the model do is traced: a model that branches on the shape of its inputs (or on a
     counter of its own) is permuted for the branch that the example takes.
     """
@@ -128,6 +133,8 @@ def permute_(
     worth = Worth(get_saliency(saliency), calibration)
     get_solver(solver)
     checked_time_limit(time_limit)
+    checked_workers(workers)
+    seed = checked_seed(seed)
     if gather not in ("never", "allowed"):
         raise InvalidOptionError(f"gather must be 'never' or 'allowed', got {gather!r}")
     check_module(model)
@@ -141,10 +148,14 @@ def permute_(
     wanted, obstacles = _to_gather(model, traced, chosen, stacks, parsed) if gather == "allowed" else ((), {})
     planned = with_gathers(model, traced, wanted)
     stacks = _stacks(planned, chosen, parsed)
-    reserved = time_limit * _reserved(stacks, _interleaved(planned, chosen, stacks, parsed))
+    waiting = _interleaved(planned, chosen, stacks, parsed)
+    if time_limit is None:
+        time_limit = sum(map(default_seconds, [one.work for one in stacks] + [one.work for one in waiting]))
+    share = _reserved(stacks, waiting)
+    reserved = time_limit * share if share else 0.0
     deadline = perf_counter() + time_limit
     results = solve_all(
-        stacks, parsed, worth, solver=solver, time_limit=time_limit - reserved, seed=seed, workers=workers,
+        stacks, parsed, worth, solver=solver, time_limit=time_limit * (1.0 - share), seed=seed, workers=workers,
         executor=executor, progress=progress,
     )  # fmt: skip
     solved = [(one, one.permutation(result.permutation), result) for one, result in zip(stacks, results, strict=True)]
@@ -153,9 +164,11 @@ def permute_(
     among = _interleaved(groups, chosen, stacks, parsed)
     names = {one.group.name for one in stacks} | {one.group.name for one in among}
     ordering = Ordering(model, groups, names, chosen, parsed, worth)
+    permutations = ordering.permutations
     with ExitStack() as undo:  # when an error or Ctrl-C ends this
-        undo.callback(lambda: take_(model, groups, ordering.permutations, gathered))
+        undo.callback(remove_, model, groups, gathered)
         insert_(model, groups, gathered)
+        undo.callback(take_, model, groups, permutations, gathered)
         returned = {
             one.group.name: result
             for one, permutation, result in solved
@@ -163,33 +176,37 @@ def permute_(
         }
         ordering.improve(among, max(SHORTEST, reserved, deadline - perf_counter()), seed)
         kept = ordering.reports(returned)
-        undo.pop_all()
-    permutations = ordering.permutations
-    orders = output_orders(groups, permutations)
-    error = None
-    if reference is not None:
-        take_(model, groups, permutations, gathered)  # the model is as it was while copies of it are compared
-        error = reference.error(
-            lambda copy: put_(copy, groups, permutations, gathered),
-            lambda copy: take_(copy, groups, permutations, gathered),
-            {int(name.removeprefix("output:")): axes for name, axes in orders.items()},
+        orders = output_orders(groups, permutations)
+        error = None
+        if reference is not None:
+            with ctrl_c_waits():  # the model is as it was while copies of it are compared
+                take_(model, groups, permutations, gathered)
+                undo.pop_all()
+            error = reference.error(
+                lambda copy: put_(copy, groups, permutations, gathered),
+                lambda copy: take_(copy, groups, permutations, gathered),
+                {int(name.removeprefix("output:")): axes for name, axes in orders.items()},
+            )
+            with ctrl_c_waits():
+                put_(model, groups, permutations, gathered)
+                undo.callback(take_, model, groups, permutations, gathered)
+        everything = prunable_weights(model)
+        report = Report(
+            pattern=parsed,
+            spec=groups,
+            groups=kept,
+            permuted_inputs=tuple(weight.name for weight in everything if covered(weight, groups, permutations).any()),
+            coverage=coverage(everything, groups, permutations),
+            skipped=reasons(everything, chosen, groups, permutations, parsed, obstacles),
+            value_before=before,
+            value_after=sum(_kept(weight, parsed, ordering.worth) for weight in chosen),
+            max_relative_error=error,
+            outputs=orders,
+            gathered={name: traced.readers[name].entries for name in gathered},
+            notes={**groups.notes, **(reference.notes if reference is not None else {})},
         )
-        put_(model, groups, permutations, gathered)
-    everything = prunable_weights(model)
-    return Report(
-        pattern=parsed,
-        spec=groups,
-        groups=kept,
-        permuted_inputs=tuple(weight.name for weight in everything if covered(weight, groups, permutations).any()),
-        coverage=coverage(everything, groups, permutations),
-        skipped=reasons(everything, chosen, groups, permutations, parsed, obstacles),
-        value_before=before,
-        value_after=sum(_kept(weight, parsed, ordering.worth) for weight in chosen),
-        max_relative_error=error,
-        outputs=orders,
-        gathered={name: traced.readers[name].entries for name in gathered},
-        notes={**groups.notes, **(reference.notes if reference is not None else {})},
-    )
+        undo.pop_all()
+    return report
 
 
 def _refuse_masks(model: nn.Module) -> None:

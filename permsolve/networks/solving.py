@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from functools import partial
 from typing import Any
 
 from permsolve.api import solve
@@ -10,6 +11,10 @@ from permsolve.networks.stacking import Stack
 from permsolve.networks.worth import Worth
 from permsolve.pattern import Pattern
 from permsolve.result import Result
+from permsolve.status import StopReason
+
+# Makes a problem, and what else solve is called with: only where it is needed, and not kept longer.
+Arguments = Callable[[], tuple[tuple[Any, ...], dict[str, Any]]]
 
 _LOGGER = logging.getLogger(__name__)
 ATTEMPTS = 3
@@ -40,6 +45,12 @@ def solve_all(
 
     Without an executor one problem at a time is in memory. With one, all are submitted at once; a problem whose worker
     is lost is given to another, and after three losses solved here.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        At Ctrl-C, whether that came between two searches or ended one; problems that no worker has begun with are
+        taken back then, as at any error.
     """
     total = sum(stack.work for stack in stacks)
 
@@ -47,20 +58,41 @@ def solve_all(
         limit = max(SHORTEST, time_limit * stack.work / total)
         return (stack.problem(pattern, worth), solver), {"time_limit": limit, "seed": seed, "workers": workers}
 
+    futures: list[Future[Result] | None] = []
     results: list[Result] = []
-    if executor is None:
-        for stack in stacks:
-            args, kwargs = arguments(stack)
-            results.append(solve(*args, **kwargs))
+    try:
+        if executor is None:
+            answers = (_solved(partial(arguments, stack)) for stack in stacks)
+        else:
+            for stack in stacks:
+                futures.append(_submitted(executor, *arguments(stack)))
+            answers = (
+                _result(executor, future, partial(arguments, stack))
+                for stack, future in zip(stacks, futures, strict=True)
+            )
+        for result in answers:
+            results.append(uninterrupted(result))
             if progress is not None:
                 progress(len(results), len(stacks))
-        return results
-    futures = [_submitted(executor, *arguments(stack)) for stack in stacks]
-    for stack, future in zip(stacks, futures, strict=True):
-        results.append(_result(executor, future, lambda stack=stack: arguments(stack)))  # type: ignore[misc]
-        if progress is not None:
-            progress(len(results), len(stacks))
+    except BaseException:  # nobody waits for the others any more
+        for future in futures:
+            if future is not None:
+                future.cancel()
+        raise
     return results
+
+
+def uninterrupted(result: Result) -> Result:
+    """A result as it is; where Ctrl-C ended its search, that is meant for all searches.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When Ctrl-C ended the search.
+    """
+    if result.stop_reason is StopReason.INTERRUPTED:
+        raise KeyboardInterrupt
+    return result
 
 
 def _submitted(executor: Executor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Future[Result] | None":
@@ -73,7 +105,7 @@ def _submitted(executor: Executor, args: tuple[Any, ...], kwargs: dict[str, Any]
 def _result(
     executor: Executor,
     future: "Future[Result] | None",
-    arguments: Callable[[], tuple[tuple[Any, ...], dict[str, Any]]],
+    arguments: Arguments,
 ) -> Result:
     """Wait for a result, and ask again when its worker is lost."""
     for attempt in range(1, ATTEMPTS + 1):
@@ -89,5 +121,9 @@ def _result(
                 raise
             _LOGGER.warning("a worker was lost (%s), attempt %d of %d", error, attempt, ATTEMPTS)
             future = _submitted(executor, *arguments()) if attempt < ATTEMPTS else None
+    return _solved(arguments)
+
+
+def _solved(arguments: Arguments) -> Result:
     args, kwargs = arguments()
     return solve(*args, **kwargs)

@@ -13,6 +13,7 @@ from torch import nn
 
 from permsolve import networks
 from permsolve.errors import FileFormatError, InvalidOptionError, InvalidSpecError, UntraceableError
+from permsolve.status import Status
 from tests.networks.running import outputs, relative_error
 
 FAST: dict[str, Any] = {"solver": "random", "time_limit": 0.1, "workers": 1}
@@ -205,6 +206,42 @@ def test_what_holds_an_axis_is_named() -> None:
     report = networks.permute_(Held(), inputs(), **FAST)
     assert report.skipped["a.weight"] == "held by aten.linear in a, which reads the model's inputs"
     assert report.skipped["b.weight"] == "held by aten.linear in b, which reads aten.cumsum"
+
+
+@pytest.mark.parametrize("seed", [2**63, 2**70, np.int64(3)])
+def test_any_whole_number_is_a_seed(seed: int) -> None:
+    """As of solve."""
+    assert networks.permute_(mlp(), inputs(), seed=seed, **FAST).groups[0].result.seed == seed  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "words"),
+    [
+        ("seed", "a", "seed must be a whole number >= 0, got 'a'"),
+        ("seed", -1, "seed must be a whole number >= 0, got -1"),
+        ("workers", 0, "workers must be a whole number >= 1, got 0"),
+        ("time_limit", "1", "time_limit must be a number of seconds > 0, got '1'"),
+    ],
+)
+def test_arguments_are_refused_as_solve_does(argument: str, value: Any, words: str) -> None:
+    """Before anything is traced or calibrated."""
+    wrong = {**FAST, argument: value}
+    with pytest.raises(InvalidOptionError, match=words):
+        networks.permute_(mlp(), None, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(InvalidOptionError, match=words):
+        networks.compress_(mlp(), None, calibration=None, **wrong)  # type: ignore[arg-type]
+
+
+def test_time_by_size_and_without_end() -> None:
+    """None is what solve takes for all axes; infinity is for solvers that end by themselves."""
+    report = networks.permute_(mlp(), inputs(), solver="random", time_limit=None, workers=1)
+    limits = [group.result.time_limit for group in report.groups if group.result is not None]
+    assert sum(limits) == pytest.approx(2.0)
+    assert limits[0] > limits[1]
+    model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 4))
+    report = networks.permute_(model, (torch.randn(2, 4),), solver="exhaustive", time_limit=np.inf)
+    assert report.groups[0].result is not None
+    assert report.groups[0].result.status is Status.OPTIMAL
 
 
 def test_errors_name_the_remedy(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from permsolve.errors import FileFormatError
+from permsolve.networks.solving import uninterrupted
 from permsolve.result import Result
-from permsolve.status import StopReason
 
 
 class ResumingExecutor(Executor):
@@ -44,8 +44,7 @@ class ResumingExecutor(Executor):
             except Exception as error:
                 future.set_exception(error)
                 return future
-            if result.stop_reason == StopReason.INTERRUPTED:
-                raise KeyboardInterrupt
+            uninterrupted(result)
             self._folder.mkdir(parents=True, exist_ok=True)
             result.save(path)
         future.set_result(result)

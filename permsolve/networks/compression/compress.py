@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from permsolve.api import checked_time_limit
+from permsolve.api import checked_seed, checked_time_limit, checked_workers
 from permsolve.errors import InvalidOptionError, VerificationError
 from permsolve.networks.applying import invert_
 from permsolve.networks.calibration import Calibration, calibrate
@@ -30,7 +30,7 @@ def compress_(
     pattern: str | Pattern = "2:4",
     recipe: str | Recipe = "auto",
     solver: str = "auto",
-    time_limit: float = 60.0,
+    time_limit: float | None = 60.0,
     seed: int = 0,
     workers: int | None = None,
     include: NameFilter | None = None,
@@ -80,6 +80,8 @@ def compress_(
     check_module(model)
     parsed, chosen = Pattern.parse(pattern), get_recipe(recipe)
     checked_time_limit(time_limit)
+    checked_workers(workers)
+    seed = checked_seed(seed)
     batches = None
     if isinstance(calibration, Calibration):
         if memory_limit is not None or spool is not None:

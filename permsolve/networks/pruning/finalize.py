@@ -4,15 +4,15 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from permsolve.networks.pruning.mask import NMMask, mask_of
+from permsolve.networks.pruning.mask import NMMask, mask_of, take_mask
 
 
 def finalize_(model: nn.Module) -> tuple[str, ...]:
     """Write the zeros of all masks of :func:`prune_` into the weights, in place, and take the masks away.
 
-    The model computes what it did, and its parameters have the names and are the objects that they were before
-    :func:`prune_`. Where a weight is under another parametrization as well (``weight_norm``), that is made
-    final, too, and the weight becomes a new parameter.
+    The model computes what it did, and its parameters have the names, are the objects and stand in the order that they
+    were before :func:`prune_`, so that the state of an optimizer still fits. Where a weight is under another
+    parametrization as well (``weight_norm``), that is made final, too, and the weight becomes a new parameter.
 
     Returns
     -------
@@ -34,5 +34,5 @@ def finalize_(model: nn.Module) -> tuple[str, ...]:
             assert mask is not None
             with torch.no_grad():  # in place: whoever shares the parameter or optimizes it goes on doing so
                 steps.get_parameter("original").masked_fill_(~mask.mask, 0.0)
-        parametrize.remove_parametrizations(module, attribute, leave_parametrized=not alone)
+        take_mask(module, attribute, leave_parametrized=not alone)
     return tuple(f"{prefix}.{attribute}" if prefix else attribute for prefix, _, attribute in masked)

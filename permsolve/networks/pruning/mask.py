@@ -5,6 +5,9 @@ from torch.nn.utils import parametrize
 
 from permsolve.pattern import Pattern
 
+# Where the parametrization of a parameter remembers which parameters of its module came after it.
+_FOLLOWERS = "_permsolve_followers"
+
 
 class NMMask(nn.Module):
     """Multiplies a weight by a mask, in every use of it, so that what is pruned stays zero and gets no gradient.
@@ -44,3 +47,26 @@ def mask_of(module: nn.Module, attribute: str) -> NMMask | None:
         return None
     steps = module.get_submodule(f"parametrizations.{attribute}").children()
     return next((step for step in steps if isinstance(step, NMMask)), None)
+
+
+def put_mask(module: nn.Module, attribute: str, step: NMMask) -> None:
+    """Put a parameter of a module under a mask."""
+    names = list(module._parameters)
+    followers = tuple(names[names.index(attribute) + 1 :]) if attribute in names else ()
+    parametrize.register_parametrization(module, attribute, step)
+    module.get_submodule(f"parametrizations.{attribute}").__dict__.setdefault(_FOLLOWERS, followers)
+
+
+def take_mask(module: nn.Module, attribute: str, *, leave_parametrized: bool) -> None:
+    """Take a mask, and what else the parameter is under, away; see :func:`remove_parametrizations` of torch.
+
+    The parameter stands where it stood among those of its module: the state of an optimizer goes by their order, and
+    torch would put it last. Copies of the module keep theirs: torch lets them share the class that it takes apart.
+    """
+    shared = type(module)
+    module.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))
+    followers = module.get_submodule(f"parametrizations.{attribute}").__dict__.get(_FOLLOWERS, ())
+    parametrize.remove_parametrizations(module, attribute, leave_parametrized=leave_parametrized)
+    for name in followers:
+        if name in module._parameters:
+            module._parameters[name] = module._parameters.pop(name)

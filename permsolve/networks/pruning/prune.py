@@ -16,9 +16,10 @@ from permsolve.errors import InvalidNetworkError, InvalidOptionError, InvalidPro
 from permsolve.masks import nm_mask
 from permsolve.networks.calibration import Calibration, calibrate
 from permsolve.networks.calibration.paired import PairedMoments, calibrate_pair, uses_of
+from permsolve.networks.interrupts import ctrl_c_waits
 from permsolve.networks.prunable import WEIGHT, NameFilter, PrunableWeight, prunable_weights
 from permsolve.networks.pruning.holders import Holder, holders, overlapping
-from permsolve.networks.pruning.mask import NMMask, mask_of
+from permsolve.networks.pruning.mask import NMMask, mask_of, put_mask, take_mask
 from permsolve.networks.pruning.masks import Masks
 from permsolve.networks.pruning.update import UPDATES, Fit, fit
 from permsolve.networks.worth import Worth
@@ -140,8 +141,9 @@ def prune_(
         worth = Worth(scores, calibration)
         worth.check([plan.weight for plan in plans])
         found = [_fitted(plan, parsed, worth, update) for plan in plans]
-        for plan, fitted in zip(plans, found, strict=True):
-            _write(masks, plan, parsed, fitted)
+        with ctrl_c_waits():
+            for plan, fitted in zip(plans, found, strict=True):
+                _write(masks, plan, parsed, fitted)
     else:
         _prune_in_order(model, plans, parsed, scores, update, batches, masks)
     return masks
@@ -166,8 +168,9 @@ def _prune_in_order(
             worth = Worth(saliency, calibration)
             worth.check([plan.weight])
             fitted = _fitted(plan, pattern, worth, update, paired)
-            undo.callback(_undo(plan.places))
-            _write(masks, plan, pattern, fitted)
+            with ctrl_c_waits():
+                undo.callback(_undo(plan.places))
+                _write(masks, plan, pattern, fitted)
         undo.pop_all()
 
 
@@ -194,7 +197,7 @@ def _undo(places: list[Holder]) -> Callable[[], None]:
             del steps[-1]
         else:
             for place in places:
-                parametrize.remove_parametrizations(place.module, place.attribute, leave_parametrized=False)
+                take_mask(place.module, place.attribute, leave_parametrized=False)
 
     return restore
 
@@ -289,5 +292,5 @@ def _register(places: list[Holder], mask: Tensor, pattern: Pattern) -> Tensor:
         return known.mask
     step = NMMask(mask, pattern)
     for place in places:
-        parametrize.register_parametrization(place.module, place.attribute, step)
+        put_mask(place.module, place.attribute, step)
     return step.mask

@@ -123,6 +123,37 @@ def test_finalize_leaves_a_plain_model() -> None:
     assert finalize_(model) == ()
 
 
+def test_the_state_of_an_optimizer_fits_after_finalize() -> None:
+    """It goes by the order of the parameters: a square weight and its neighbours must not change places."""
+
+    class Scaled(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(8, 8)
+            self.scale = nn.Parameter(torch.ones(8, 8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.linear(x, self.weight * self.scale, self.bias)
+
+    torch.manual_seed(0)
+    model = nn.Sequential(Scaled(), nn.Linear(8, 8), parametrizations.weight_norm(nn.Linear(8, 8)))
+    model[1].weight = model[0].weight
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.randn(4, 8)).square().sum().backward()
+    optimizer.step()
+    names = [name for name, _ in model.named_parameters()]
+    moments = {name: optimizer.state[parameter]["exp_avg"] for name, parameter in model.named_parameters()}
+    saved = optimizer.state_dict()
+    prune_(model, exclude="2")
+    copy = deepcopy(model)
+    for one in (model, copy):
+        finalize_(one)
+        assert [name for name, _ in one.named_parameters()] == names
+        fresh = torch.optim.Adam(one.parameters())
+        fresh.load_state_dict(saved)
+        for name, parameter in one.named_parameters():
+            assert torch.equal(fresh.state[parameter]["exp_avg"], moments[name])
+
+
 def test_state_dict_holds_the_masks() -> None:
     """A model pruned from other weights takes masks and weights of the state that it loads."""
     model = _network()
@@ -139,7 +170,7 @@ def test_state_dict_holds_the_masks() -> None:
 
 
 def test_copies_are_independent() -> None:
-    """A deep copy has masks of its own."""
+    """A deep copy has masks of its own, which stay when those of the model are made final."""
     model = _network()
     prune_(model)
     copy = deepcopy(model)
@@ -148,6 +179,11 @@ def test_copies_are_independent() -> None:
     layer: Any = model[5]
     assert is_nm(copy[5].weight, "1:4")
     assert not is_nm(layer.weight, "1:4")
+    expected = copy(IMAGES)
+    finalize_(model)
+    assert torch.equal(copy(IMAGES), expected)
+    assert finalize_(copy) == WEIGHTS
+    assert torch.equal(copy(IMAGES), expected)
 
 
 def test_shared_parameters_are_masked_everywhere() -> None:
