@@ -25,7 +25,7 @@ from permsolve.result import Result
 from permsolve.run import Run, TracePoint
 from permsolve.solver import Solver
 from permsolve.status import Status, StopReason
-from permsolve.stopping import AnyOf, MaxIterations, StoppingCriterion
+from permsolve.stopping import AnyOf, MaxIterations, MaxRuntime, StoppingCriterion
 from permsolve.versions import versions
 
 
@@ -59,7 +59,7 @@ def solve(
     initial : array_like of int, shape (columns,), optional
         Permutation to start from; the result is never worse than it, nor than the given order without it.
     stop : stopping criterion or sequence of them, optional
-        See :mod:`permsolve.stopping`; the first that holds stops the search.
+        See :mod:`permsolve.stopping`; the first that holds stops the search. :class:`.MaxRuntime` is a time limit.
     observer : callable, optional
         Called with an :class:`permsolve.Incumbent` at every improvement.
     **options
@@ -95,13 +95,14 @@ def solve(
     if time_limit is None and criterion is None and engine.capabilities.anytime:
         time_limit = default_time_limit(problem)
     _compile(engine, options.get("device"), problem)
+    granted, rest = _split(criterion)
     run = Run(
         problem,
         initial=initial,
         seed=checked_seed(seed),
         workers=checked_workers(workers),
-        time_limit=checked_time_limit(time_limit),
-        stop=criterion,
+        time_limit=min(checked_time_limit(time_limit), granted),
+        stop=rest,
         observer=observer,
     )
     with _interruptible(run):
@@ -181,6 +182,20 @@ def _combined(stop: StoppingCriterion | Sequence[StoppingCriterion] | None) -> S
     if not isinstance(stop, Sequence) or isinstance(stop, str | bytes):
         raise InvalidOptionError(f"stop must be a stopping criterion or a list of them, got {stop!r}")
     return AnyOf(*stop) if stop else None
+
+
+def _split(criterion: StoppingCriterion | None) -> tuple[float, StoppingCriterion | None]:
+    """The seconds that a criterion grants, and what it asks for besides, so that solvers can plan by the clock.
+
+    :class:`MaxRuntime`, alone or as one of several any of which stops, is a time limit.
+    """
+    if isinstance(criterion, MaxRuntime):
+        return criterion.seconds, None
+    if not isinstance(criterion, AnyOf):
+        return math.inf, criterion
+    parts = [_split(part) for part in criterion.criteria]
+    others = [rest for _, rest in parts if rest is not None]
+    return min((seconds for seconds, _ in parts), default=math.inf), AnyOf(*others) if others else None
 
 
 def compile_kernels(solver: str, problem: Problem) -> None:

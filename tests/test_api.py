@@ -1,6 +1,7 @@
 """solve(): its arguments, what it tells while searching, and how it is stopped."""
 
 import dataclasses
+import math
 import os
 import signal
 import subprocess
@@ -19,6 +20,8 @@ from permsolve.pattern import Pattern
 from permsolve.problem import Problem
 from permsolve.registry import available_solvers, get_solver, solver_class
 from permsolve.result import Result
+from permsolve.run import Run
+from permsolve.solver import Outcome, Solver
 from permsolve.status import Status, StopReason
 from permsolve.stopping import Gap, MaxIterations, MaxRuntime, NoImprovement, Target
 
@@ -306,3 +309,24 @@ def test_what_compiles_says_so(solver: str) -> None:
     capabilities = solver_class(solver).capabilities
     assert capabilities.compiled == (solver not in ("identity", "random"))
     assert set(capabilities.members) <= set(available_solvers())
+
+
+def test_a_runtime_is_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Solvers plan by it as by a limit, unless something else may stop them before."""
+    seen: list[tuple[float, bool]] = []
+
+    def noted(self: Solver, problem: Problem, run: Run, /) -> Outcome:
+        seen.append((run.time_limit, run.timed))
+        return Outcome()
+
+    monkeypatch.setattr(solver_class("identity"), "solve", noted)
+    problem = Problem(np.random.default_rng(0).random((4, 16)))
+    for stop, limit in (
+        (MaxRuntime(3.0), None),
+        (MaxRuntime(3.0), 5.0),
+        ([MaxRuntime(3.0), MaxRuntime(4.0)], None),
+        (MaxRuntime(3.0) | MaxIterations(7) | Target(1e9), None),
+        (MaxRuntime(3.0) & MaxIterations(7), None),
+    ):
+        solve(problem, "identity", stop=stop, time_limit=limit)
+    assert seen == [(3.0, True), (3.0, True), (3.0, True), (3.0, False), (math.inf, False)]
