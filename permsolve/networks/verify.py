@@ -20,7 +20,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from permsolve.errors import InvalidNetworkError, PermsolveError, VerificationError
-from permsolve.networks.trace.export import ExampleInputs, mode, split_inputs
+from permsolve.networks.trace.export import ExampleInputs, described, mode, split_inputs
 
 TOLERANCE = 1e-9
 # Of models that compute in a shorter type inside, whatever type their parameters have, by its number of bytes.
@@ -101,8 +101,8 @@ class Reference:
                 self.notes["verification"] = "the model does not run in float64: compared in its own type"
             return run, self._watch.shortest if isinstance(self._watch, _ShortTypes) else 4
         raise InvalidNetworkError(
-            f"the model cannot be called with the example inputs ({type(failure).__name__}: {failure}): mend the "
-            "inputs, or pass verify=False where a copy of the model cannot run"
+            f"the model cannot be called with the example inputs ({described(failure)}): mend the inputs, or pass "
+            "verify=False where a copy of the model cannot run"
         ) from failure
 
     def _training_reference(self) -> _Run | None:

@@ -19,6 +19,7 @@ from permsolve.errors import (
     PermsolveError,
     UntraceableError,
 )
+from permsolve.networks.trace.export import check_example
 from tests.networks.running import outputs, relative_error
 
 FAST: dict[str, Any] = {"solver": "local-search", "time_limit": 0.1, "workers": 1}
@@ -127,13 +128,52 @@ def test_refused(build: Callable[[], Any], error: type[PermsolveError], words: s
     assert all(same(one, other) for one, other in zip(before, parameters, strict=build is not on_meta))
 
 
-def test_inputs_that_do_not_fit() -> None:
-    """The model's own complaint is handed on, and a trace made beforehand does not hide it."""
-    spec = networks.trace(mlp(), example())
-    with pytest.raises(UntraceableError, match="must have same reduction dim"):
-        networks.permute_(mlp(), (torch.randn(3, 13),), **FAST)
-    with pytest.raises(InvalidNetworkError, match="cannot be called with the example inputs"):
-        networks.permute_(mlp(), (torch.randn(3, 13),), spec=spec, **FAST)
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ((torch.randn(3, 13),), "RuntimeError: mat1 and mat2 shapes cannot be multiplied"),
+        ((torch.randn(3, 12), torch.ones(3)), "TypeError: Sequential.forward.. takes 2 positional arguments"),
+        ({"y": torch.randn(3, 12)}, "TypeError: Sequential.forward.. got an unexpected keyword argument 'y'"),
+    ],
+)
+def test_inputs_that_do_not_fit(inputs: Any, words: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """The model's own complaint is handed on, alone, and a trace made beforehand does not hide it."""
+    spec, calibration = networks.trace(mlp(), example()), networks.calibrate(mlp(), [example()])
+    capfd.readouterr()
+    for call in (
+        lambda: networks.trace(mlp(), inputs),
+        lambda: networks.permute_(mlp(), inputs, **FAST),
+        lambda: networks.permute_(mlp(), inputs, spec=spec, **FAST),
+        lambda: networks.compress_(mlp(), inputs, calibration=calibration, **FAST),
+    ):
+        with pytest.raises(InvalidNetworkError, match=f"cannot be called with the example inputs .{words}") as caught:
+            call()
+        assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_check_of_an_example_changes_nothing() -> None:
+    """Neither the model, whose state may advance in a call, nor random numbers."""
+
+    class Noisy(nn.Module):
+        seen: torch.Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.calls = mlp(), 0
+            self.register_buffer("seen", torch.zeros(()))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            self.seen += 1
+            return self.body(x) if (x + torch.rand(())).sum() > 0 else x
+
+    model, inputs = Noisy(), example()
+    state = torch.get_rng_state()
+    check_example(model, inputs)
+    assert not model.calls
+    assert not model.seen
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_tensors_of_other_classes_stay() -> None:

@@ -244,7 +244,7 @@ def test_time_by_size_and_without_end() -> None:
     assert report.groups[0].result.status is Status.OPTIMAL
 
 
-def test_errors_name_the_remedy(tmp_path: Path) -> None:
+def test_errors_name_the_remedy(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """One clear sentence each."""
 
     class Branching(nn.Module):
@@ -257,6 +257,7 @@ def test_errors_name_the_remedy(tmp_path: Path) -> None:
 
     with pytest.raises(UntraceableError, match="spec="):
         networks.permute_(Branching(), inputs(), **FAST)
+    assert capfd.readouterr() == ("", "")  # torch has a lot to say about this, and a graph to print
     with pytest.raises(InvalidOptionError, match="gather"):
         networks.permute_(mlp(), inputs(), gather="sometimes", **FAST)
     with pytest.raises(InvalidOptionError, match="example_inputs"):

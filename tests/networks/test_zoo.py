@@ -110,3 +110,16 @@ def test_verification_agrees(case: Case) -> None:
         return
     assert report.max_relative_error is not None
     assert report.max_relative_error <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in ALL if case.name in ("overlapping_storage", "one_storage", "resnet", "decoder_tied", "lstm")],
+    ids=lambda case: case.name,
+)
+def test_shapes_are_enough_for_a_trace(case: Case) -> None:
+    """The axis groups of a model without values are the same, tied weights and shared memory included."""
+    model, inputs = _prepared(case)
+    with torch.device("meta"):
+        empty = case.build().double().eval()
+    assert networks.trace(empty, inputs).to_dict() == networks.trace(model, inputs).to_dict()

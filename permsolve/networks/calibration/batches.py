@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 
 from permsolve.errors import InvalidOptionError
+from permsolve.networks.trace.export import calling
+
+_REMEDY = "a batch is all that one call takes, and nothing else, such as labels"
 
 
 class Batches:
@@ -46,25 +49,29 @@ class Batches:
         return chain([self.first], rest)
 
 
-def call(model: torch.nn.Module, batch: Any, device: torch.device | None) -> None:
+def call(model: torch.nn.Module, batch: Any, device: torch.device | None, number: int = 1) -> None:
     """Call a model with a batch: a tensor, a tuple or list of arguments, or arguments by name.
 
     Raises
     ------
     InvalidOptionError
-        When the batch is something else.
+        When the batch, which is named by its number, is something else.
+    InvalidNetworkError
+        When the model cannot be called with it.
     """
-    moved = _moved(batch, device)
-    if isinstance(moved, Tensor):
-        model(moved)
-    elif isinstance(moved, dict):
-        model(**moved)
-    elif isinstance(moved, tuple | list):
-        model(*moved)
-    else:
-        raise InvalidOptionError(
-            f"a batch is a tensor, a tuple of arguments, or a dict of arguments by name, got {type(batch).__name__}"
-        )
+    with calling(f"batch {number}", _REMEDY):
+        moved = _moved(batch, device)
+        if isinstance(moved, Tensor):
+            model(moved)
+        elif isinstance(moved, dict):
+            model(**moved)
+        elif isinstance(moved, tuple | list):
+            model(*moved)
+        else:
+            raise InvalidOptionError(
+                f"batch {number} is a {type(batch).__name__}: a batch is a tensor, a tuple of arguments, or a dict of "
+                "arguments by name"
+            )
 
 
 def _moved(value: Any, device: torch.device | None) -> Any:

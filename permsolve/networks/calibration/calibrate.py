@@ -76,7 +76,8 @@ def calibrate(
     MemoryLimitError
         When a layer needs more than the limit alone.
     InvalidNetworkError
-        When the model is no module or has no such layer, or a layer reads NaN or infinity.
+        When the model is no module, has no such layer or no values, or cannot be called with a batch, or a layer reads
+        NaN or infinity.
     OSError
         When there is no such folder, or no room in it.
 
@@ -182,7 +183,7 @@ class _Run:
         with buffers_kept(self.model), watched(layers, seen, products):
             for done, batch in enumerate(self.batches, 1):
                 notes = Notes()
-                call(self.model, batch, self.device)
+                call(self.model, batch, self.device, done)
                 for name, leader in leaders.items():
                     if len(notes.calls[name]) != len(notes.calls[leader]):
                         raise Diverged(name)

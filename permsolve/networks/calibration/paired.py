@@ -125,7 +125,7 @@ def calibrate_pair(
     sums = Sums(name, flat.shape[2], full=True)
     targets = torch.zeros(flat.shape, dtype=torch.float64, device=flat.device)
     energy = 0.0
-    for batch in Batches(batches):
+    for number, batch in enumerate(Batches(batches), 1):
         seen: dict[nn.Module, Calls] = {model: [], dense: []}
         for one, calls in seen.items():
 
@@ -136,7 +136,7 @@ def calibrate_pair(
                     raise _Enough
 
             with running(one, None) as device, buffers_kept(one), watched(layers[one], note, [name]), suppress(_Enough):
-                call(one, batch, device)
+                call(one, batch, device, number)
         if [(x.shape, geometry) for x, geometry in seen[model]] != [(x.shape, geometry) for x, geometry in seen[dense]]:
             return None
         for (x, geometry), (y, _) in zip(seen[model], seen[dense], strict=True):

@@ -9,8 +9,8 @@ from torch import Tensor
 from permsolve.networks.calibration.geometry import Geometry
 
 
-class Diverged(Exception):
-    """A layer that shared its inputs with another one was given others."""
+class Diverged(BaseException):
+    """A layer that shared its inputs with another one was given others; whatever errors the model handles itself."""
 
 
 class Notes:

@@ -33,8 +33,12 @@ class Sums:
         Raises
         ------
         InvalidNetworkError
-            When it holds NaN or infinity.
+            When it holds NaN, infinity, or no values at all.
         """
+        if x.is_meta:
+            raise InvalidNetworkError(
+                f"{self.name} reads from the meta device, where there are no values: load the weights first"
+            )
         for rows in geometry.rows(x, self.features):
             if not len(rows):
                 continue

@@ -66,10 +66,13 @@ def watched(
 
 def _hooked(name: str, module: nn.Module, seen: Seen, inside: list[str]) -> Iterator[RemovableHandle]:
     geometry = Geometry.of(module)
+    channels, places = getattr(module, WEIGHT).shape[1] * geometry.groups, len(geometry.kernel)
 
     def before(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         inside.append(name)
-        seen(name, args[0] if args else kwargs["input"], geometry)
+        x = args[0] if args else kwargs["input"]
+        if x.ndim > places and x.shape[-1 - places] == channels:  # what does not fit, the layer itself refuses
+            seen(name, x, geometry)
 
     def after(layer: nn.Module, args: Any, output: Any) -> None:
         inside.remove(name)

@@ -5,7 +5,6 @@ from concurrent.futures import Executor
 from contextlib import ExitStack
 from os import PathLike
 
-import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -18,7 +17,7 @@ from permsolve.networks.compression.report import CompressionReport
 from permsolve.networks.permute import permute_
 from permsolve.networks.prunable import NameFilter, prunable_weights
 from permsolve.networks.pruning import finalize_, is_nm, prune_
-from permsolve.networks.trace.export import ExampleInputs, check_module, mode, split_inputs
+from permsolve.networks.trace.export import ExampleInputs, called, check_module
 from permsolve.pattern import Pattern
 
 
@@ -124,9 +123,7 @@ def compress_(
 
 
 def _outputs(model: nn.Module, example_inputs: ExampleInputs) -> list[Tensor]:
-    args, kwargs = split_inputs(example_inputs)
-    with mode(model, False), torch.no_grad():
-        output = model(*args, **kwargs)
+    output = called(model, example_inputs)
     found = [leaf.double() for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
     if not found:
         raise InvalidOptionError("the model returns no tensor of floating point that could be compared")

@@ -55,7 +55,7 @@ def named_tensors(model: nn.Module, constants: Iterable[torch.Tensor] = ()) -> T
 
 def strange(tensor: torch.Tensor) -> str | None:
     """Why nobody knows what moving the entries of a tensor would do; None for dense real tensors of torch's own."""
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex():
         return "its kind: it is no dense real tensor"
     if type(tensor) not in (torch.Tensor, nn.Parameter):
         return f"its kind: {type(tensor).__name__} is a tensor class of its own"
@@ -64,9 +64,16 @@ def strange(tensor: torch.Tensor) -> str | None:
 
 def _identity(tensor: torch.Tensor) -> object:
     """Equal for tensors that are the same memory, seen the same way."""
-    if tensor.layout != torch.strided or tensor.is_meta or tensor.numel() == 0:
+    if tensor.layout != torch.strided or tensor.numel() == 0:
         return id(tensor)
-    return tensor.device, tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride()
+    return *_address(tensor), tensor.dtype, tuple(tensor.shape), tensor.stride()
+
+
+def _address(tensor: torch.Tensor) -> tuple[str, int]:
+    """Where a tensor begins in which memory; on the meta device each storage is one of its own."""
+    if tensor.is_meta:
+        return f"meta {tensor.untyped_storage()._cdata}", int(tensor.storage_offset()) * tensor.element_size()
+    return str(tensor.device), tensor.data_ptr()
 
 
 def _overlapping(tensors: dict[str, torch.Tensor]) -> set[str]:
@@ -74,13 +81,13 @@ def _overlapping(tensors: dict[str, torch.Tensor]) -> set[str]:
     spans = []
     found = set()
     for name, tensor in tensors.items():
-        if tensor.layout != torch.strided or tensor.is_meta or tensor.numel() == 0:
+        if tensor.layout != torch.strided or tensor.numel() == 0:
             continue
         extent = sum((length - 1) * stride for length, stride in zip(tensor.shape, tensor.stride(), strict=True)) + 1
         if extent < tensor.numel():
             found.add(name)
-        begin = tensor.data_ptr()
-        spans.append((str(tensor.device), begin, begin + extent * tensor.element_size(), name))
+        memory, begin = _address(tensor)
+        spans.append((memory, begin, begin + extent * tensor.element_size(), name))
     spans.sort()
     widest: tuple[str, int, int, str] | None = None
     for span in spans:

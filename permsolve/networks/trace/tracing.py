@@ -14,7 +14,7 @@ from permsolve.networks.symmetry.explaining import reasons
 from permsolve.networks.symmetry.resolve import resolve
 from permsolve.networks.symmetry.structure import Indices, Structure
 from permsolve.networks.symmetry.value import Bundle, Value, closed
-from permsolve.networks.trace.export import ExampleInputs, check_module, constants, exported
+from permsolve.networks.trace.export import ExampleInputs, check_example, check_module, constants, exported
 from permsolve.networks.trace.propagate import Walk
 from permsolve.networks.trace.readings import Reading, readings
 from permsolve.networks.trace.tensors import Tensors, named_tensors
@@ -31,7 +31,8 @@ def trace(model: nn.Module, example_inputs: ExampleInputs, *, free_outputs: Sequ
     Parameters
     ----------
     model : Module
-        The model; it is not changed.
+        The model; it is not changed. Shapes are enough: it may have been built on the meta device (``with
+        torch.device("meta")``; a model that is moved there loses its ties).
     example_inputs : tuple or dict
         Arguments of a call, positional or by name.
     free_outputs : sequence of int or str, optional
@@ -47,10 +48,14 @@ def trace(model: nn.Module, example_inputs: ExampleInputs, *, free_outputs: Sequ
     UntraceableError
         When torch cannot export the model in evaluation mode.
     InvalidNetworkError
-        When it is no module.
+        When it is no module, or cannot be called with the example.
     """
     check_module(model)
-    programs = [(exported(model, example_inputs, training=False), False)]
+    try:
+        programs = [(exported(model, example_inputs, training=False), False)]
+    except UntraceableError:
+        check_example(model, example_inputs)
+        raise
     notes: dict[str, str] = {}
     try:
         programs.append((exported(model, example_inputs, training=True), True))

@@ -277,7 +277,7 @@ def test_the_model_is_as_it_was(fails: bool) -> None:
     model.fails = fails
     parameters = list(model.parameters())
     if fails:
-        with pytest.raises(RuntimeError, match="no"):
+        with pytest.raises(InvalidNetworkError, match=r"batch 1 \(RuntimeError: no\)"):
             networks.calibrate(model, [torch.randn(3, 4)], device="cpu")
     else:
         networks.calibrate(model, [torch.randn(3, 4)], device="cpu")
@@ -335,6 +335,37 @@ def test_what_cannot_be_used_is_refused(batches: Any, options: dict[str, Any], m
     """In one sentence."""
     with pytest.raises(InvalidOptionError, match=message):
         networks.calibrate(nn.Linear(4, 4), batches, **options)
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        ([torch.ones(2, 4), torch.ones(2, 5)], "with batch 2 .RuntimeError: mat1 and mat2 shapes"),
+        ([[torch.ones(2, 4), torch.ones(2)]], "with batch 1 .TypeError: .*such as labels"),
+        ([{"inputs": torch.ones(2, 4)}], "with batch 1 .TypeError: .*'inputs'"),
+        ([torch.ones(())], "with batch 1 .RuntimeError: "),
+    ],
+)
+def test_batches_that_the_model_does_not_take(batches: list[Any], message: str) -> None:
+    """By number, with what the model said; pruning layer by layer says the same."""
+    layer = nn.Linear(4, 4)
+    model = nn.Sequential(layer)
+    with pytest.raises(InvalidNetworkError, match=message) as caught:
+        networks.calibrate(model, batches)
+    assert isinstance(caught.value.__cause__, RuntimeError | TypeError)
+    before = layer.weight.detach().clone()
+    for update in (None, "obs"):
+        with pytest.raises(InvalidNetworkError, match=message):
+            networks.prune_(model, batches=batches, update=update)
+    assert torch.equal(layer.weight, before)
+
+
+def test_a_model_without_values_is_refused() -> None:
+    """Wherever the batches are."""
+    model = nn.Linear(4, 4, device="meta")
+    for x in (torch.ones(2, 4), torch.ones(2, 4, device="meta")):
+        with pytest.raises(InvalidNetworkError, match=r"weight reads from the meta device.*load the weights first"):
+            networks.calibrate(model, [x])
 
 
 def test_a_model_without_layers_is_refused() -> None:
