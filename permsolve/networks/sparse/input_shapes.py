@@ -7,12 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from permsolve.errors import InvalidNetworkError
-from permsolve.networks.trace.export import ExampleInputs, mode, split_inputs
+from permsolve.networks.trace.export import ExampleInputs, called
 
 
-@torch.no_grad()
-def called(model: nn.Module, example_inputs: ExampleInputs | Tensor) -> list[Tensor]:
+def eager_outputs(model: nn.Module, example_inputs: ExampleInputs | Tensor) -> list[Tensor]:
     """Outputs of a model in evaluation mode: all tensors in them, in order.
 
     It runs eagerly, even if compiled: what was compiled earlier would not see a hook that came later.
@@ -22,14 +20,8 @@ def called(model: nn.Module, example_inputs: ExampleInputs | Tensor) -> list[Ten
     InvalidNetworkError
         When the model cannot be called with the example; what it raised is the cause.
     """
-    args, kwargs = split_inputs(example_inputs)
-    with mode(model, training=False), torch.compiler.set_stance("force_eager"):
-        try:
-            output = model(*args, **kwargs)
-        except Exception as error:  # a model is somebody's code: whatever it raises
-            raise InvalidNetworkError(
-                f"the model cannot be called with the example ({type(error).__name__}: {error})"
-            ) from error
+    with torch.compiler.set_stance("force_eager"):
+        output = called(model, example_inputs)
     parts = vars(output) if hasattr(output, "__dataclass_fields__") and not isinstance(output, dict) else output
     return [leaf for leaf in pytree.tree_leaves(parts) if isinstance(leaf, Tensor)]
 
@@ -42,7 +34,7 @@ def input_shapes(
     Raises
     ------
     InvalidNetworkError
-        See :func:`called`.
+        See :func:`eager_outputs`.
     """
     shapes: dict[nn.Module, tuple[int, ...]] = {}
 
@@ -53,7 +45,7 @@ def input_shapes(
 
     handles = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in layers]
     try:
-        outputs = called(model, example_inputs)
+        outputs = eager_outputs(model, example_inputs)
     finally:
         for handle in handles:
             handle.remove()

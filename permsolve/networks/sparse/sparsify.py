@@ -16,7 +16,7 @@ from permsolve.networks.pruning.holders import holders
 from permsolve.networks.pruning.mask import mask_of
 from permsolve.networks.sparse.forms import is_sparse, layer_obstacle, make_sparse_, matrix
 from permsolve.networks.sparse.hardware import Cuda, Hardware
-from permsolve.networks.sparse.input_shapes import called, input_shapes
+from permsolve.networks.sparse.input_shapes import eager_outputs, input_shapes
 from permsolve.networks.sparse.layouts import BACKENDS, LINEAR_DTYPES, Layout, layouts
 from permsolve.networks.sparse.report import LayerReport, SparseReport
 from permsolve.networks.sparse.trial import Refusal, Timings, Trial, dense_milliseconds, tolerance, try_layer
@@ -305,7 +305,7 @@ def _report(
 def _verified(model: nn.Module, example_inputs: ExampleInputs | Tensor, before: list[Tensor]) -> float:
     """Largest relative difference of the outputs; refused beyond what rounding of every layer explains."""
     try:
-        after = called(model, example_inputs)
+        after = eager_outputs(model, example_inputs)
     except InvalidNetworkError as failure:
         raise VerificationError(f"with sparse layers {failure}; nothing was changed") from failure
     real = [leaf for leaf in before if leaf.is_floating_point()]

@@ -48,7 +48,9 @@ def _on_meta(model: nn.Module) -> bool:
     return bool(tensors) and all(tensor.is_meta for tensor in tensors)
 
 
-def _arguments(model: nn.Module, example_inputs: ExampleInputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _arguments(
+    model: nn.Module, example_inputs: ExampleInputs | torch.Tensor
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Positional and keyword arguments of a call, on the meta device where the whole model is."""
     args, kwargs = split_inputs(example_inputs)
     if _on_meta(model):
@@ -106,7 +108,7 @@ def calling(what: str, remedy: str) -> Iterator[None]:
         raise InvalidNetworkError(f"the model cannot be called with {what} ({described(error)}): {remedy}") from error
 
 
-def called(model: nn.Module, example_inputs: ExampleInputs) -> Any:
+def called(model: nn.Module, example_inputs: ExampleInputs | torch.Tensor) -> Any:
     """Output of a model in evaluation mode.
 
     Raises
