@@ -1,6 +1,7 @@
-"""What counts as a number in arguments: Python's and numpy's, booleans excluded; checks of solvers' options."""
+"""What counts as a number in arguments: Python's and numpy's, booleans excluded; checks of options and arguments."""
 
 import math
+import reprlib
 from numbers import Integral, Real
 from typing import Any
 
@@ -41,3 +42,15 @@ def require_positive(owner: str, name: str, value: Any) -> None:
     """
     if not is_number(value) or not 0 < value < math.inf:
         raise InvalidOptionError(f"{owner}: {name} must be a number > 0, got {value!r}")
+
+
+def require(good: bool, name: str, what: str, value: Any) -> None:
+    """Refuse an argument that is not ``what`` it must be.
+
+    Raises
+    ------
+    InvalidOptionError
+        Naming argument and value.
+    """
+    if not good:
+        raise InvalidOptionError(f"{name} must be {what}, got {' '.join(reprlib.repr(value).split())}")

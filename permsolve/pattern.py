@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from permsolve.checks import is_whole
 from permsolve.errors import InvalidPatternError
 
 MAX_M = 32
@@ -36,11 +37,12 @@ class Pattern:
     m: int
 
     def __post_init__(self) -> None:
-        for number in (self.n, self.m):
-            if isinstance(number, bool) or not isinstance(number, int):
-                raise InvalidPatternError(
-                    f"a pattern needs two integers, got {self.n!r} and {self.m!r}; for example Pattern(2, 4)"
-                )
+        if not (is_whole(self.n) and is_whole(self.m)):
+            raise InvalidPatternError(
+                f"a pattern needs two integers, got {self.n!r} and {self.m!r}; for example Pattern(2, 4)"
+            )
+        object.__setattr__(self, "n", int(self.n))
+        object.__setattr__(self, "m", int(self.m))
         if not 1 <= self.n < self.m <= MAX_M:
             raise InvalidPatternError(
                 f"pattern {self.n}:{self.m} is impossible: choose 1 <= N < M <= {MAX_M}, for example 2:4"

@@ -1,5 +1,6 @@
 """Reading a weight as a matrix: rows by columns, in blocks, whatever its type and shape."""
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,8 +44,11 @@ def as_array(weight: Any) -> NDArray[Any]:
     InvalidProblemError
         When it is ragged, or no array at all.
     """
-    if type(weight).__module__.partition(".")[0] == "torch":
+    torch = sys.modules.get("torch")  # who has a tensor has imported it
+    if torch is not None and isinstance(weight, torch.Tensor):
         return _from_torch(weight)
+    if torch is not None and isinstance(weight, torch.nn.Module):
+        raise InvalidProblemError(f"a weight must be an array, got a {type(weight).__name__}: give its .weight")
     try:
         return np.asarray(weight)
     except (ValueError, TypeError) as error:
@@ -59,12 +63,22 @@ def is_real(dtype: np.dtype[Any]) -> bool:
 
 
 def _from_torch(tensor: Any) -> NDArray[Any]:
+    if tensor.is_quantized:
+        raise InvalidProblemError(f"a torch weight must not be quantized, got {tensor.dtype}: give weight.dequantize()")
     if tensor.layout.__repr__() != "torch.strided":
         raise InvalidProblemError(f"a torch weight must be dense (strided), got layout {tensor.layout}")
-    tensor = tensor.detach().cpu()
-    if "bfloat16" in str(tensor.dtype) or "float8" in str(tensor.dtype):
-        tensor = tensor.float()
-    array: NDArray[Any] = tensor.numpy()
+    if tensor.is_meta:
+        raise InvalidProblemError("the weight is on the meta device and has no values: load the weights first")
+    try:
+        tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+        if "bfloat16" in str(tensor.dtype) or "float8" in str(tensor.dtype):
+            tensor = tensor.float()
+        array: NDArray[Any] = tensor.numpy()
+    except (RuntimeError, TypeError, ValueError) as error:  # of a kind that numpy does not know, or without a shape yet
+        said = " ".join(str(error).split())[:200]
+        raise InvalidProblemError(
+            f"a torch weight must be a plain tensor of numbers, got {type(tensor).__name__} of {tensor.dtype} ({said})"
+        ) from error
     return array
 
 

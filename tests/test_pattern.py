@@ -2,6 +2,7 @@
 
 import pickle
 
+import numpy as np
 import pytest
 
 from permsolve.errors import InvalidPatternError
@@ -39,6 +40,13 @@ def test_numbers_must_be_integers(n: object, m: object) -> None:
     """A float, text or a truth value is no count."""
     with pytest.raises(InvalidPatternError, match="two integers"):
         Pattern(n, m)  # type: ignore[arg-type]
+
+
+def test_integers_of_numpy_are_integers() -> None:
+    """As everywhere else."""
+    pattern = Pattern(np.int64(2), np.uint8(4))  # type: ignore[arg-type]
+    assert pattern == Pattern(2, 4)
+    assert type(pattern.n) is type(pattern.m) is int
 
 
 @pytest.mark.parametrize(

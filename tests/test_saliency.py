@@ -101,6 +101,19 @@ def test_a_name_is_taken_once() -> None:
     assert get_saliency("rank").function is rank
 
 
+@pytest.mark.usefixtures("registry")
+def test_what_is_no_saliency_is_not_registered() -> None:
+    """And the others can be listed afterwards."""
+    wrong: Any = 3
+    with pytest.raises(InvalidOptionError, match="saliency 'mine' must be a function, got 3"):
+        register_saliency("mine", wrong)
+    with pytest.raises(InvalidOptionError, match="name of a saliency must be text, got 3"):
+        register_saliency(wrong, rank)
+    with pytest.raises(InvalidOptionError, match="needs must be None, 'mean_square' or 'second_moment', got 3"):
+        register_saliency("mine", rank, needs=wrong)
+    assert "mine" not in available_saliencies()
+
+
 @pytest.mark.parametrize("name", ["hessian", "", None, 3, ["magnitude"]])
 def test_an_unknown_name_lists_the_known_ones(name: str | SaliencyFunction) -> None:
     """The message says what could be given instead."""

@@ -97,11 +97,35 @@ def test_torch_tensors_are_taken_as_they_are(dtype: str, shape: tuple[int, ...])
     np.testing.assert_array_equal(Problem.from_weight(tensor).saliency, expected.saliency)
 
 
-def test_a_sparse_torch_tensor_is_refused() -> None:
-    """With one clear message: densifying it unasked could take all memory."""
+def test_views_of_torch_tensors_hold_their_numbers() -> None:
+    """Also those whose sign torch keeps aside."""
     torch = pytest.importorskip("torch")
-    with pytest.raises(InvalidProblemError, match="must be dense"):
-        Problem.from_weight(torch.eye(4).to_sparse())
+    tensor = torch.tensor([[1 + 2j, 3 - 4j], [-5 + 6j, 7j]]).conj().imag
+    assert tensor.is_neg()
+    np.testing.assert_array_equal(as_weight(tensor), [[-2, 4], [-6, -7]])
+    np.testing.assert_array_equal(as_weight(torch.nn.Parameter(tensor)[:, ::1].T), [[-2, -6], [4, -7]])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        # Densifying it unasked could take all memory.
+        (lambda torch: torch.eye(4).to_sparse(), "must be dense .strided., got layout torch.sparse_coo"),
+        (lambda torch: torch.nn.Linear(8, 8), "got a Linear: give its .weight"),
+        (lambda torch: torch.ones(2, 2, device="meta"), "on the meta device .* load the weights first"),
+        (lambda torch: torch.quantize_per_tensor(torch.ones(2, 2), 0.1, 0, torch.qint8), r"torch.qint8: .*dequantize"),
+        (lambda torch: torch.ones(2, 2, dtype=torch.complex32), "of torch.complex32"),
+        (lambda torch: torch.ones(2, 2, dtype=torch.complex64).conj(), "real numbers, got dtype complex64"),
+        (lambda torch: torch.nn.LazyLinear(4).weight, "UninitializedParameter"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_torch_tensors_that_are_refused(make: Any, message: str) -> None:
+    """With one clear message."""
+    weight = make(pytest.importorskip("torch"))
+    with pytest.raises(InvalidProblemError, match=message) as caught:
+        Problem.from_weight(weight)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from permsolve.checks import require
 from permsolve.errors import InvalidSpecError
 from permsolve.networks.gathering import NAME as GATHER
 from permsolve.networks.gathering import insert_, remove_
 from permsolve.networks.interrupts import ctrl_c_waits
 from permsolve.networks.report import Report
 from permsolve.networks.spec import AxisUse, Spec
+from permsolve.networks.trace.export import as_module
 
 
 def permute_tensors(
@@ -106,8 +108,10 @@ def apply_(
         When the model lacks a parameter, or has it in another shape, or state of the optimizer cannot follow.
     FileFormatError
         When the file is no report.
+    InvalidNetworkError, InvalidOptionError
+        When an argument is of another kind.
     """
-    loaded = report if isinstance(report, Report) else Report.load(report)
+    loaded = _loaded(model, report, optimizer)
     put_(model, loaded.spec, loaded.permutations(), tuple(loaded.gathered), optimizer)
     return model
 
@@ -116,9 +120,20 @@ def invert_(
     model: nn.Module, report: Report | str | PathLike[str], optimizer: torch.optim.Optimizer | None = None
 ) -> nn.Module:
     """Undo a permutation, bit for bit; see :func:`apply_`."""
-    loaded = report if isinstance(report, Report) else Report.load(report)
+    loaded = _loaded(model, report, optimizer)
     take_(model, loaded.spec, loaded.permutations(), tuple(loaded.gathered), optimizer)
     return model
+
+
+def _loaded(model: object, report: Report | str | PathLike[str], optimizer: torch.optim.Optimizer | None) -> Report:
+    """The report, read if need be; refuses arguments of other kinds."""
+    as_module(model)
+    stateful = isinstance(getattr(optimizer, "state", None), Mapping)
+    require(optimizer is None or stateful, "optimizer", "a torch.optim.Optimizer", optimizer)
+    if isinstance(report, Report):
+        return report
+    require(isinstance(report, str | PathLike), "report", "what permute_ returned, or the path of its file", report)
+    return Report.load(report)
 
 
 def put_(

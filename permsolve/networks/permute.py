@@ -8,7 +8,8 @@ from time import perf_counter
 from torch import nn
 
 from permsolve.api import checked_seed, checked_time_limit, checked_workers, default_seconds
-from permsolve.errors import InvalidNetworkError, InvalidOptionError, InvalidProblemError
+from permsolve.checks import require
+from permsolve.errors import InvalidNetworkError, InvalidProblemError
 from permsolve.networks.applying import put_, take_
 from permsolve.networks.calibration.calibration import Calibration
 from permsolve.networks.coverage import coverage, covered, output_orders, reasons
@@ -135,8 +136,10 @@ def permute_(
     checked_time_limit(time_limit)
     checked_workers(workers)
     seed = checked_seed(seed)
-    if gather not in ("never", "allowed"):
-        raise InvalidOptionError(f"gather must be 'never' or 'allowed', got {gather!r}")
+    require(gather in ("never", "allowed"), "gather", "'never' or 'allowed'", gather)
+    require(spec is None or isinstance(spec, Spec), "spec", "a Spec, as networks.trace returns", spec)
+    require(executor is None or callable(getattr(executor, "submit", None)), "executor", "an Executor", executor)
+    require(progress is None or callable(progress), "progress", "a function", progress)
     check_module(model)
     _refuse_masks(model)
     chosen = _chosen(model, include, exclude)

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from permsolve.checks import require
 from permsolve.errors import InvalidOptionError
 
 PRUNABLE_TYPES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -63,7 +65,7 @@ def prunable_weights(
     Raises
     ------
     InvalidOptionError
-        When a pattern matches no layer, since that is a typing error.
+        When a pattern is no text, or matches no layer, since that is a typing error.
     """
     weights = tuple(weight for weight, _ in _found(model).values())
     included = _chosen(weights, include, "include") if include is not None else {weight.name for weight in weights}
@@ -106,7 +108,9 @@ def _chosen(weights: tuple[PrunableWeight, ...], names: NameFilter, argument: st
     if callable(names):
         return {weight.name for weight in weights if names(weight.module_name)}
     chosen: set[str] = set()
-    for pattern in [names] if isinstance(names, str) else list(names):
+    patterns: list[Any] = list(names) if isinstance(names, Iterable) and not isinstance(names, str) else [names]
+    for pattern in patterns:
+        require(isinstance(pattern, str), argument, "a name, a list of names, or a function of the name", pattern)
         matched = {
             weight.name
             for weight in weights

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from permsolve.checks import require
 from permsolve.errors import InvalidOptionError
 from permsolve.masks import kept_value
 from permsolve.moments import InputMoments
@@ -33,6 +34,10 @@ class Worth:
 
     saliency: Saliency
     calibration: Calibration | None = None
+
+    def __post_init__(self) -> None:
+        good = self.calibration is None or isinstance(self.calibration, Calibration)
+        require(good, "calibration", "what networks.calibrate(model, batches) returns", self.calibration)
 
     def check(self, weights: Sequence[PrunableWeight]) -> None:
         """Refuse weights whose inputs are not known, where the saliency needs them.

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+from permsolve.checks import require
 from permsolve.errors import UnknownSaliencyError
 from permsolve.moments import InputMoments
 
@@ -37,6 +38,12 @@ class Saliency:
     elementwise: bool = False
     needs: Needs | None = None
 
+    def __post_init__(self) -> None:
+        require(isinstance(self.name, str) and bool(self.name), "the name of a saliency", "text", self.name)
+        require(callable(self.function), f"saliency {self.name!r}", "a function", self.function)
+        kinds = (None, "mean_square", "second_moment")
+        require(self.needs in kinds, "needs", "None, 'mean_square' or 'second_moment'", self.needs)
+
 
 # How a saliency may be given: by name, as a function of the weight, or whole.
 AnySaliency = str | SaliencyFunction | Saliency
@@ -66,6 +73,8 @@ def register_saliency(
 
     Raises
     ------
+    InvalidOptionError
+        When the name is no text, the function none, or what it needs is not known.
     ValueError
         When the name is taken by another function.
     """

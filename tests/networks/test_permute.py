@@ -12,7 +12,13 @@ import torch
 from torch import nn
 
 from permsolve import networks
-from permsolve.errors import FileFormatError, InvalidOptionError, InvalidSpecError, UntraceableError
+from permsolve.errors import (
+    FileFormatError,
+    InvalidNetworkError,
+    InvalidOptionError,
+    InvalidSpecError,
+    UntraceableError,
+)
 from permsolve.status import Status
 from tests.networks.running import outputs, relative_error
 
@@ -230,6 +236,41 @@ def test_arguments_are_refused_as_solve_does(argument: str, value: Any, words: s
         networks.permute_(mlp(), None, **wrong)  # type: ignore[arg-type]
     with pytest.raises(InvalidOptionError, match=words):
         networks.compress_(mlp(), None, calibration=None, **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("spec", "spec must be a Spec"),
+        ("include", "include must be a name"),
+        ("executor", "executor must be an Executor"),
+        ("progress", "progress must be a function"),
+        ("calibration", r"calibration must be what networks\.calibrate"),
+        ("gather", "gather must be 'never' or 'allowed'"),
+        ("free_outputs", "free_outputs must be numbers or names"),
+    ],
+)
+def test_arguments_of_other_kinds_are_refused(argument: str, words: str) -> None:
+    """By name and value, whether or not they would be looked at."""
+    wrong: dict[str, Any] = {**FAST, argument: 3.5}
+    with pytest.raises(InvalidOptionError, match=f"{words}.*, got 3.5$"):
+        networks.permute_(mlp(), inputs(), **wrong)
+
+
+def test_reports_and_models_of_other_kinds_are_refused() -> None:
+    """By all that take one."""
+    report: Any = networks.permute_(mlp(), inputs(), **FAST)
+    calls: list[Any] = [networks.apply_, networks.invert_]
+    for call in calls:
+        with pytest.raises(InvalidOptionError, match=r"report must be .*, got 3$"):
+            call(mlp(), 3)
+        with pytest.raises(InvalidOptionError, match=r"optimizer must be a torch\.optim\.Optimizer, got 3$"):
+            call(mlp(), report, optimizer=3)
+        with pytest.raises(InvalidNetworkError, match=r"must be a torch\.nn\.Module, got int$"):
+            call(3, report)
+    calibration = networks.calibrate(mlp(), [inputs()])
+    with pytest.raises(InvalidOptionError, match=r"report must be what permute_ returned, got 3$"):
+        calibration.permuted(3)  # type: ignore[arg-type]
 
 
 def test_time_by_size_and_without_end() -> None:

@@ -8,6 +8,7 @@ from os import PathLike
 import torch
 from torch import Tensor, nn
 
+from permsolve.checks import is_number, require
 from permsolve.errors import InvalidNetworkError, InvalidOptionError, MemoryLimitError
 from permsolve.io.spool import Spool
 from permsolve.moments import InputMoments
@@ -92,8 +93,9 @@ def calibrate(
     is seen by its product (:mod:`permsolve.networks.calibration.watching`).
     """
     check_module(model)
-    if moments not in ("full", "diagonal"):
-        raise InvalidOptionError(f"moments must be 'full' or 'diagonal', got {moments!r}")
+    require(moments in ("full", "diagonal"), "moments", "'full' or 'diagonal'", moments)
+    require(memory_limit is None or is_number(memory_limit), "memory_limit", "a number of bytes", memory_limit)
+    require(progress is None or callable(progress), "progress", "a function", progress)
     weights = {weight.name: weight for weight in prunable_weights(model, include, exclude)}
     if not weights:
         raise InvalidNetworkError(f"{type(model).__name__} has no Linear or convolution layer to calibrate")

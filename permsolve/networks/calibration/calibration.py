@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from permsolve.checks import require
 from permsolve.errors import FileFormatError, InvalidSpecError
 from permsolve.io.reading import reading
 from permsolve.io.safetensors import SafetensorsFile
@@ -77,7 +78,10 @@ class Calibration(Mapping[str, InputMoments]):
         ------
         InvalidSpecError
             When the moments do not fit the weights that the report names.
+        InvalidOptionError
+            When it is no report.
         """
+        require(isinstance(report, Report), "report", "what permute_ returned", report)
         return self.reordered(report.spec, report.permutations())
 
     def reordered(self, spec: Spec, permutations: Mapping[str, NDArray[np.int64]]) -> "Calibration":

@@ -52,6 +52,6 @@ def get_recipe(recipe: str | Recipe) -> Recipe:
     """
     if isinstance(recipe, Recipe):
         return recipe
-    if recipe not in RECIPES:
+    if not isinstance(recipe, str) or recipe not in RECIPES:
         raise InvalidOptionError(f"unknown recipe {recipe!r}: choose one of {', '.join(RECIPES)}, or give a Recipe")
     return RECIPES[recipe]

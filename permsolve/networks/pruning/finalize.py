@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from permsolve.networks.pruning.mask import NMMask, mask_of, take_mask
+from permsolve.networks.trace.export import as_module
 
 
 def finalize_(model: nn.Module) -> tuple[str, ...]:
@@ -18,10 +19,15 @@ def finalize_(model: nn.Module) -> tuple[str, ...]:
     -------
     tuple of str
         Names of the weights that were finalized; empty when the model has no mask.
+
+    Raises
+    ------
+    InvalidNetworkError
+        When the model is no module.
     """
     masked = [
         (prefix, module, attribute)
-        for prefix, module in model.named_modules()
+        for prefix, module in as_module(model).named_modules()
         if parametrize.is_parametrized(module)
         for attribute, _ in module.get_submodule("parametrizations").named_children()
         if mask_of(module, attribute) is not None

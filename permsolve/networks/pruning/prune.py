@@ -1,7 +1,7 @@
 """Masks for all weights of a network, and new values for what they keep."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from permsolve.networks.pruning.holders import Holder, holders, overlapping
 from permsolve.networks.pruning.mask import NMMask, mask_of, put_mask, take_mask
 from permsolve.networks.pruning.masks import Masks
 from permsolve.networks.pruning.update import UPDATES, Fit, fit
+from permsolve.networks.trace.export import as_module
 from permsolve.networks.worth import Worth
 from permsolve.pattern import Pattern
 from permsolve.saliency import AnySaliency, Saliency, get_saliency
@@ -96,8 +97,8 @@ def prune_(
     Raises
     ------
     InvalidNetworkError
-        When a weight is not a parameter, shares memory with another one, or is not there yet. The model is then
-        as it was, as it is after all other errors.
+        When the model is no module, or a weight is not a parameter, shares memory with another one, or is not there
+        yet. The model is then as it was, as it is after all other errors.
     InvalidProblemError
         When a weight is not finite.
     InvalidPatternError, UnknownSaliencyError, InvalidOptionError
@@ -114,6 +115,7 @@ def prune_(
     >>> finalize_(layer)
     ('weight',)
     """
+    as_module(model)
     parsed, scores = Pattern.parse(pattern), get_saliency(saliency)
     if update not in UPDATES:
         raise InvalidOptionError(
@@ -121,7 +123,7 @@ def prune_(
         )
     if calibration is not None and batches is not None:
         raise InvalidOptionError("give a calibration, or batches to calibrate each layer with, not both")
-    if batches is not None and iter(batches) is batches:
+    if isinstance(batches, Iterator):
         raise InvalidOptionError("batches are read once for each layer: give a list, not a generator")
     chosen = prunable_weights(model, include, exclude)
     if not chosen:

@@ -70,6 +70,19 @@ def mode(model: nn.Module, training: bool) -> Iterator[None]:
             part.training = was
 
 
+def as_module(model: object) -> nn.Module:
+    """The model as it is.
+
+    Raises
+    ------
+    InvalidNetworkError
+        When it is no module.
+    """
+    if not isinstance(model, nn.Module):
+        raise InvalidNetworkError(f"the model must be a torch.nn.Module, got {type(model).__name__}")
+    return model
+
+
 def check_module(model: object) -> None:
     """Refuse what is no module, or has parameters without a shape.
 
@@ -78,8 +91,7 @@ def check_module(model: object) -> None:
     InvalidNetworkError
         With the remedy.
     """
-    if not isinstance(model, nn.Module):
-        raise InvalidNetworkError(f"the model must be a torch.nn.Module, got {type(model).__name__}")
+    model = as_module(model)
     for name, parameter in model.named_parameters():
         if is_lazy(parameter):
             raise InvalidNetworkError(f"{name} has no shape yet: run the model once first")

@@ -1,6 +1,6 @@
 """From a model to its axis groups."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from permsolve.checks import require
 from permsolve.errors import InvalidOptionError, UntraceableError
 from permsolve.networks.spec import AxisGroup, AxisUse, Reader, Spec
 from permsolve.networks.symmetry.explaining import reasons
@@ -256,6 +257,7 @@ def _output_numbers(program: Any, free_outputs: Sequence[int | str]) -> frozense
     """Numbers, in flat order, of the outputs that are named or counted."""
     if isinstance(free_outputs, int | str):
         free_outputs = (free_outputs,)
+    require(isinstance(free_outputs, Iterable), "free_outputs", "numbers or names of outputs", free_outputs)
     tree = program.call_spec.out_spec
     numbered = pytree.tree_unflatten(list(range(tree.num_leaves)), tree)
     found: set[int] = set()

@@ -326,6 +326,10 @@ def test_wrong_arguments() -> None:
         prune_(_network(), "4:2")
     with pytest.raises(InvalidOptionError, match=r"exclude='head' matches no .* 0, 3, 5, 7"):
         prune_(_network(), exclude="head")
+    calls: list[Callable[[Any], object]] = [prune_, finalize_]
+    for call in calls:
+        with pytest.raises(InvalidNetworkError, match=r"must be a torch\.nn\.Module, got list"):
+            call([1])
 
 
 def test_is_nm_takes_arrays_too() -> None:

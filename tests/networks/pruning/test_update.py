@@ -277,6 +277,9 @@ def test_refusals_leave_the_model_as_it_was() -> None:
         ({"saliency": "wanda"}, r"networks\.calibrate"),
         ({"calibration": calibration, "batches": batches}, "not both"),
         ({"batches": iter(batches)}, "a list"),
+        ({"batches": 3}, "an iterable of batches, got int"),
+        ({"calibration": 3, "update": "obs"}, r"calibration must be what networks\.calibrate.*, got 3"),
+        ({"include": [3]}, "include must be a name, .*, got 3"),
     ):
         with pytest.raises(InvalidOptionError, match=message):
             networks.prune_(model, **keywords)
