@@ -229,9 +229,10 @@ def _warm_up(solver: type[Solver], device: str | None, pattern: Pattern, dtype: 
 
     On the device that was chosen, if one was: with enough rows there that they are cut into parts.
     """
-    rows = 2048 if device == "cuda" else 64
     capabilities = solver.capabilities
-    saliency = np.random.default_rng(0).random((rows, capabilities.warm_up_groups * pattern.m)).astype(dtype)
+    rows = 2048 if device == "cuda" else 64
+    columns = pattern.group_count(capabilities.warm_up_columns) * pattern.m
+    saliency = np.random.default_rng(0).random((rows, columns)).astype(dtype)
     problem = Problem(saliency, pattern)
     options = {} if device is None else {"device": device}
     for each in capabilities.warm_up_options:

@@ -32,8 +32,8 @@ class Capabilities:
         pays for compiling them or for loading them from the cache.
     warm_up : int
         Iterations of that run: enough to reach every phase.
-    warm_up_groups : int
-        Groups of the tiny problem: one that is not proven at once by what the solver tries first.
+    warm_up_columns : int
+        Columns of the tiny problem, at least: one that is not proven at once by what the solver tries first.
     warm_up_options : tuple of mapping
         Options of that run; several where no single one reaches every phase.
     members : tuple of str
@@ -50,7 +50,7 @@ class Capabilities:
     patterns: str = "all"
     compiled: bool = False
     warm_up: int = 300
-    warm_up_groups: int = 8
+    warm_up_columns: int = 32
     warm_up_options: tuple[Mapping[str, Any], ...] = ({},)
     members: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()

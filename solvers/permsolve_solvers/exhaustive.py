@@ -55,7 +55,7 @@ class Exhaustive:
         f"proves the optimum of up to {MAX_COLUMNS} columns by looking at every partition",
         exact=True,
         compiled=True,
-        warm_up_groups=4,
+        warm_up_columns=16,
     )
 
     def solve(self, problem: Problem, run: Run, /) -> Outcome:

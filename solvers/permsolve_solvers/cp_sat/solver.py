@@ -54,6 +54,8 @@ class CpSat:
         warm_start=True,
         parallel=True,
         compiled=True,
+        warm_up=20,  # prices; what CP-SAT does itself needs no compiling
+        warm_up_columns=16,
         members=("local-search",),
         needs=("ortools", "highspy"),
     )

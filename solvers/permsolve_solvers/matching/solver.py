@@ -40,6 +40,7 @@ class Matching:
         warm_start=True,
         parallel=True,
         compiled=True,
+        warm_up_columns=48,  # of pairs, which are then proven by triples
         needs=("rustworkx",),
     )
 

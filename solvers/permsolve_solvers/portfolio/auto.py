@@ -73,7 +73,7 @@ class Auto:
         parallel=True,
         compiled=True,
         warm_up=30_000,  # annealing comes first
-        warm_up_groups=12,  # pairs of columns enough for matching
+        warm_up_columns=48,  # where pairs are, which matching proves by triples
     )
 
     device: str | None = None
