@@ -174,7 +174,7 @@ def test_ctrl_c_while_weights_move(monkeypatch: pytest.MonkeyPatch) -> None:
             networks.permute_(model, X, **FAST)
 
 
-@pytest.mark.parametrize("gather", ["never", "allowed"])
+@pytest.mark.parametrize("gather", [pytest.param("never", marks=pytest.mark.slow), "allowed"])
 def test_ctrl_c_during_verification_and_after(monkeypatch: pytest.MonkeyPatch, gather: str) -> None:
     """The report is not there yet: nothing could undo it later."""
     model = mlp()

@@ -188,7 +188,7 @@ relaxed = partial(settings, deadline=None, suppress_health_check=list(HealthChec
 
 
 @given(steps=graphs, seed=st.integers(0, 1000))
-@relaxed(max_examples=8, derandomize=True)
+@relaxed(max_examples=4, derandomize=True)
 def test_random_graphs(steps: list[Step], seed: int) -> None:
     """A few on every run."""
     _check(steps, seed)

@@ -56,7 +56,7 @@ def calibrated(model: nn.Module, inputs: Inputs) -> Calibration:
     return networks.calibrate(model, [inputs])
 
 
-@pytest.mark.parametrize("gather", ["never", "allowed"])
+@pytest.mark.parametrize("gather", [pytest.param("never", marks=pytest.mark.slow), "allowed"])
 @pytest.mark.parametrize("case", CASES)
 def test_moments_follow_a_permutation(case: Case, gather: str) -> None:
     """Those of the permuted model are as permuted, with gathers and without; what is shared stays so."""

@@ -22,7 +22,7 @@ CASES = {case.name: case for case in ALL}
 RUNS = [
     ("decoder_llama", "wanda", "never"),
     ("resnet", "obs", "never"),
-    ("shufflenet_v2", "obs", "never"),
+    pytest.param("shufflenet_v2", "obs", "never", marks=pytest.mark.slow),
     ("multihead_on_input", "ria", "allowed"),
     ("grouped_after_grouped", "obs", "allowed"),
     ("grouped_after_grouped", "ria", "never"),

@@ -41,7 +41,7 @@ def _left_over(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=pytest.mark.slow)])
 def test_the_same_function_in_the_same_shards(dtype: torch.dtype, tmp_path: Path) -> None:
     """Several shards, names and types as before, other numbers in other places, the same logits."""
     source = save(llama(), tmp_path / "in", dtype, shard="20KB")

@@ -35,7 +35,7 @@ def test_a_compressed_network_is_legal_and_tells_what_changed(recipe: str) -> No
     model, batches = network(), data()
     dense = deepcopy(model)
     report = networks.compress_(
-        model, (batches[0],), calibration=batches, recipe=recipe, exclude="0", solver="annealing", time_limit=1.0
+        model, (batches[0],), calibration=batches, recipe=recipe, exclude="0", solver="annealing", time_limit=0.3
     )
     assert list(report.layers) == ["3.weight", "5.weight", "7.weight"]
     for name in report.layers:
