@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
+from math import inf
 from time import perf_counter
 
 from torch import nn
@@ -32,6 +33,7 @@ from permsolve.pattern import Pattern
 from permsolve.registry import get_solver
 from permsolve.result import Result
 from permsolve.saliency import AnySaliency, get_saliency
+from permsolve.stopping import StoppingCriterion
 
 Solved = tuple[Stack, Positions, Result]
 
@@ -46,6 +48,7 @@ def permute_(
     *,
     solver: str = "auto",
     time_limit: float | None = 60.0,
+    stop: StoppingCriterion | Sequence[StoppingCriterion] | None = None,
     seed: int = 0,
     workers: int | None = None,
     saliency: AnySaliency = "magnitude",
@@ -75,7 +78,10 @@ def permute_(
         :mod:`permsolve.networks.interleaving`).
     time_limit : float or None, default 60
         Seconds of search for the whole network, shared by work; None for as many as :func:`permsolve.solve` would take
-        for all axes, by their sizes.
+        for all axes, by their sizes, or, with ``stop``, for no limit.
+    stop : stopping criterion or sequence of them, optional
+        Ends the search of each axis (see :mod:`permsolve.stopping`). With ``time_limit=None`` and
+        ``stop=MaxIterations(n)`` equal seeds give equal permutations on every machine, however busy it is.
     seed, workers
         See :func:`permsolve.solve`.
     saliency : str, callable or Saliency, default "magnitude"
@@ -153,13 +159,14 @@ def permute_(
     stacks = _stacks(planned, chosen, parsed)
     waiting = _interleaved(planned, chosen, stacks, parsed)
     if time_limit is None:
-        time_limit = sum(map(default_seconds, [one.work for one in stacks] + [one.work for one in waiting]))
+        works = [one.work for one in stacks] + [one.work for one in waiting]
+        time_limit = sum(map(default_seconds, works)) if stop is None else inf
     share = _reserved(stacks, waiting)
     reserved = time_limit * share if share else 0.0
     deadline = perf_counter() + time_limit
     results = solve_all(
-        stacks, parsed, worth, solver=solver, time_limit=time_limit * (1.0 - share), seed=seed, workers=workers,
-        executor=executor, progress=progress,
+        stacks, parsed, worth, solver=solver, time_limit=time_limit * (1.0 - share), stop=stop, seed=seed,
+        workers=workers, executor=executor, progress=progress,
     )  # fmt: skip
     solved = [(one, one.permutation(result.permutation), result) for one, result in zip(stacks, results, strict=True)]
     gathered = _worthwhile(wanted, solved, parsed, worth)

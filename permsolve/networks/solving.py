@@ -12,6 +12,7 @@ from permsolve.networks.worth import Worth
 from permsolve.pattern import Pattern
 from permsolve.result import Result
 from permsolve.status import StopReason
+from permsolve.stopping import StoppingCriterion
 
 # Makes a problem, and what else solve is called with: only where it is needed, and not kept longer.
 Arguments = Callable[[], tuple[tuple[Any, ...], dict[str, Any]]]
@@ -36,12 +37,13 @@ def solve_all(
     *,
     solver: str,
     time_limit: float,
+    stop: StoppingCriterion | Sequence[StoppingCriterion] | None = None,
     seed: int,
     workers: int | None,
     executor: Executor | None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Result]:
-    """Solve each problem within its share of the time, by work.
+    """Solve each problem within its share of the time, by work, or until a stopping criterion holds for it.
 
     Without an executor one problem at a time is in memory. With one, all are submitted at once; a problem whose worker
     is lost is given to another, and after three losses solved here.
@@ -56,7 +58,12 @@ def solve_all(
 
     def arguments(stack: Stack) -> tuple[tuple[Any, ...], dict[str, Any]]:
         limit = max(SHORTEST, time_limit * stack.work / total)
-        return (stack.problem(pattern, worth), solver), {"time_limit": limit, "seed": seed, "workers": workers}
+        return (stack.problem(pattern, worth), solver), {
+            "time_limit": limit,
+            "stop": stop,
+            "seed": seed,
+            "workers": workers,
+        }
 
     futures: list[Future[Result] | None] = []
     results: list[Result] = []

@@ -7,7 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from permsolve.stopping import MaxIterations
+
 Inputs = tuple[Tensor, ...] | dict[str, Tensor]
+
+# A search that is short and ends after the same work on every machine, however busy it is.
+BRIEF: dict[str, Any] = {"time_limit": None, "stop": MaxIterations(50), "workers": 1}
 
 
 def randomised(model: nn.Module) -> nn.Module:

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from permsolve import networks, solve
-from tests.networks.running import outputs, relative_error
+from tests.networks.running import BRIEF, outputs, relative_error
 
-FAST: dict[str, Any] = {"solver": "random", "time_limit": 0.3, "workers": 1}
+FAST: dict[str, Any] = {**BRIEF, "solver": "random"}
 
 
 def killed_once(marker: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -13,11 +13,11 @@ from torch.nn.utils import parametrize
 from permsolve import networks
 from permsolve.errors import InvalidNetworkError
 from permsolve.networks.gathering import Gather
-from tests.networks.running import Inputs, outputs, randomised, relative_error, run
+from tests.networks.running import BRIEF, Inputs, outputs, randomised, relative_error, run
 from tests.networks.zoo import ALL
 from tests.networks.zoo.case import net
 
-FAST: dict[str, Any] = {"solver": "local-search", "time_limit": 0.2, "workers": 1, "gather": "allowed"}
+FAST: dict[str, Any] = {**BRIEF, "solver": "local-search", "gather": "allowed"}
 # Topologies in which something is pinned: a part of them by default, all of the zoo when asked for.
 QUICK = {"channel_shuffle_op", "cumsum", "flatten_beside_conv", "multihead_on_input", "shufflenet_v1"}
 CASES = [

@@ -20,9 +20,9 @@ from permsolve.errors import (
     UntraceableError,
 )
 from permsolve.networks.trace.export import check_example
-from tests.networks.running import outputs, relative_error
+from tests.networks.running import BRIEF, outputs, relative_error
 
-FAST: dict[str, Any] = {"solver": "local-search", "time_limit": 0.1, "workers": 1}
+FAST: dict[str, Any] = {**BRIEF, "solver": "local-search"}
 
 
 def mlp() -> Any:

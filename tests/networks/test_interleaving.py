@@ -23,11 +23,11 @@ from permsolve.networks.stacking import consumers_of, stack
 from permsolve.networks.worth import Worth
 from permsolve.pattern import Pattern
 from permsolve.saliency import get_saliency
-from tests.networks.running import outputs, relative_error
+from tests.networks.running import BRIEF, outputs, relative_error
 from tests.networks.zoo.case import net
 
 MAGNITUDE = Worth(get_saliency("magnitude"))
-FAST: dict[str, Any] = {"solver": "identity", "time_limit": 1.0, "workers": 1}
+FAST: dict[str, Any] = {**BRIEF, "solver": "identity"}
 
 
 def found(

@@ -20,9 +20,10 @@ from permsolve.networks.interrupts import ctrl_c_waits
 from permsolve.networks.ordering import Ordering
 from permsolve.networks.verify import Reference
 from permsolve.result import Result
+from tests.networks.running import BRIEF
 
 LONG: dict[str, Any] = {"solver": "random", "time_limit": 100.0, "workers": 1}
-FAST: dict[str, Any] = {**LONG, "time_limit": 0.1}
+FAST: dict[str, Any] = {**BRIEF, "solver": "random"}
 X = (torch.randn(4, 12),)
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
@@ -138,7 +139,7 @@ def test_a_worker_that_was_interrupted_ends_all(searches: list[Result]) -> None:
     """What it had found by then is no result."""
     model = mlp()
     with interrupted(model):
-        networks.permute_(model, X, executor=Here(), **FAST | {"time_limit": 3.0})
+        networks.permute_(model, X, executor=Here(), **LONG)
     assert searches[0].stop_reason == "interrupted"
 
 

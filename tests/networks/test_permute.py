@@ -20,9 +20,10 @@ from permsolve.errors import (
     UntraceableError,
 )
 from permsolve.status import Status
-from tests.networks.running import outputs, relative_error
+from permsolve.stopping import MaxIterations
+from tests.networks.running import BRIEF, outputs, relative_error
 
-FAST: dict[str, Any] = {"solver": "random", "time_limit": 0.1, "workers": 1}
+FAST: dict[str, Any] = {**BRIEF, "solver": "random"}
 
 
 def mlp() -> nn.Sequential:
@@ -39,7 +40,7 @@ def inputs() -> tuple[torch.Tensor, ...]:
 def test_what_is_kept_grows_and_is_told() -> None:
     """The report's figures are those of the weights."""
     model = mlp()
-    report = networks.permute_(model, inputs(), solver="local-search", time_limit=1.0)
+    report = networks.permute_(model, inputs(), solver="local-search", time_limit=None, stop=MaxIterations(100))
     assert report.value_after > report.value_before
     assert report.permuted_inputs == ("2.weight", "4.weight")
     assert report.coverage == pytest.approx((16 * 24 + 24 * 8) / (12 * 16 + 16 * 24 + 24 * 8))
@@ -47,6 +48,17 @@ def test_what_is_kept_grows_and_is_told() -> None:
     assert report.max_relative_error is not None
     assert report.max_relative_error < 1e-12
     assert "2.weight[1]" in report.table()
+
+
+@pytest.mark.parametrize("executor", [None, ThreadPoolExecutor(2)])
+def test_budgets_of_iterations_give_the_same_answer_again(executor: ThreadPoolExecutor | None) -> None:
+    """However fast the machine is at the moment; on an executor, too."""
+    options: dict[str, Any] = {"solver": "annealing", "time_limit": None, "stop": [MaxIterations(500)], "seed": 3}
+    first, again = (
+        networks.permute_(mlp(), inputs(), workers=1, executor=pool, **options) for pool in (None, executor)
+    )
+    assert [one.permutation.tolist() for one in first.groups] == [one.permutation.tolist() for one in again.groups]
+    assert all(one.result is not None and one.result.time_limit == np.inf for one in again.groups)
 
 
 @pytest.mark.parametrize("name", ["r.json", "r.npz"])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from permsolve import networks
-from tests.networks.running import outputs, randomised, relative_error
+from tests.networks.running import BRIEF, outputs, randomised, relative_error
 
 WIDTHS = (8, 12, 16)
 Step = tuple[str, int, int, int]
@@ -175,9 +175,7 @@ def _check(steps: list[Step], seed: int) -> None:
     before = outputs(model, inputs)
     original = deepcopy(model)
     gather = "allowed" if seed % 2 else "never"
-    report = networks.permute_(
-        model, inputs, "1:2", solver="random", time_limit=0.02, seed=seed, workers=1, verify=False, gather=gather
-    )
+    report = networks.permute_(model, inputs, "1:2", **BRIEF, solver="random", seed=seed, verify=False, gather=gather)
     assert relative_error(outputs(model, inputs), before) <= 1e-8, report.table()
     networks.invert_(model, report)
     for one, other in zip(model.parameters(), original.parameters(), strict=True):

@@ -13,7 +13,7 @@ pytest.importorskip("transformers")
 from permsolve import networks
 from permsolve.networks.prunable import prunable_weights
 from tests.networks.architectures import ARCHITECTURES, Architecture
-from tests.networks.running import outputs, randomised, relative_error
+from tests.networks.running import BRIEF, outputs, randomised, relative_error
 
 # Many of these cast to float32 inside (normalisation, softmax), so that float64 does not carry through.
 TOLERANCE = 1e-5
@@ -51,7 +51,7 @@ def test_architecture(architecture: Architecture) -> None:
     model, inputs = _lively(architecture.build()), architecture.inputs()
     original = deepcopy(model)
     before = outputs(model, inputs)
-    report = networks.permute_(model, inputs, verify=False, solver="local-search", time_limit=1.0, workers=1)
+    report = networks.permute_(model, inputs, verify=False, solver="local-search", **BRIEF)
     after = outputs(model, inputs)
     assert relative_error(after, before) <= TOLERANCE
     assert report.coverage >= architecture.coverage, report.skipped

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from permsolve import networks
 from permsolve.errors import PermsolveError
 from permsolve.networks.prunable import prunable_weights
-from tests.networks.running import Inputs, outputs, randomised, relative_error
+from tests.networks.running import BRIEF, Inputs, outputs, randomised, relative_error
 from tests.networks.zoo import ALL, FAMILIES
 from tests.networks.zoo.case import Case
 
@@ -22,7 +22,7 @@ CASES = [
     pytest.param(case, id=case.name, marks=() if number % 8 == 0 else pytest.mark.slow)
     for number, case in enumerate(ALL)
 ]
-OPTIONS: dict[str, Any] = {"solver": "random", "time_limit": 0.02, "workers": 1}
+OPTIONS: dict[str, Any] = {**BRIEF, "solver": "random"}
 
 
 def _prepared(case: Case) -> tuple[nn.Module, Inputs]:

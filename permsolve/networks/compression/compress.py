@@ -1,6 +1,6 @@
 """Permute, prune and fit a network."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from os import PathLike
@@ -19,6 +19,7 @@ from permsolve.networks.prunable import NameFilter, prunable_weights
 from permsolve.networks.pruning import finalize_, is_nm, prune_
 from permsolve.networks.trace.export import ExampleInputs, called, check_module
 from permsolve.pattern import Pattern
+from permsolve.stopping import StoppingCriterion
 
 
 def compress_(
@@ -30,6 +31,7 @@ def compress_(
     recipe: str | Recipe = "auto",
     solver: str = "auto",
     time_limit: float | None = 60.0,
+    stop: StoppingCriterion | Sequence[StoppingCriterion] | None = None,
     seed: int = 0,
     workers: int | None = None,
     include: NameFilter | None = None,
@@ -57,7 +59,7 @@ def compress_(
         ``"exchange"``: all layers for what they read in the dense network, which takes less time and no copy of the
         model; ``"fit"``: with the masks of ``obs`` as they are; ``"no-update"``: masked by ``obd``, and
         ``"magnitude"``: by magnitude, with the weights as they were; or a recipe of your own.
-    solver, time_limit, seed, workers, executor
+    solver, time_limit, stop, seed, workers, executor
         Of the permutation: see :func:`permsolve.networks.permute_`.
     include, exclude : str, iterable of str, or callable, optional
         Which layers: see :func:`permsolve.networks.prune_`.
@@ -98,8 +100,8 @@ def compress_(
     with ExitStack() as undo:  # when an error or Ctrl-C ends this
         if chosen.permute:
             permutation = permute_(
-                model, example_inputs, parsed, solver=solver, time_limit=time_limit, seed=seed, workers=workers,
-                saliency=chosen.saliency, include=include, exclude=exclude, calibration=calibration,
+                model, example_inputs, parsed, solver=solver, time_limit=time_limit, stop=stop, seed=seed,
+                workers=workers, saliency=chosen.saliency, include=include, exclude=exclude, calibration=calibration,
                 executor=executor,
             )  # fmt: skip
             undo.callback(invert_, model, permutation)

@@ -13,10 +13,10 @@ from permsolve.errors import InvalidOptionError
 from permsolve.masks import kept_value
 from permsolve.networks.prunable import prunable_weights
 from permsolve.saliency import Saliency
-from tests.networks.running import outputs, randomised, relative_error
+from tests.networks.running import BRIEF, outputs, randomised, relative_error
 from tests.networks.zoo import ALL
 
-FAST: dict[str, Any] = {"solver": "local-search", "time_limit": 0.2, "workers": 1}
+FAST: dict[str, Any] = {**BRIEF, "solver": "local-search"}
 CASES = {case.name: case for case in ALL}
 # Model, saliency, gather: every one of them at least once.
 RUNS = [

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from permsolve import networks
 from permsolve.errors import FileFormatError, InvalidNetworkError, InvalidOptionError, InvalidProblemError
 from permsolve.networks.compression import RECIPES, compress
+from tests.networks.running import BRIEF
 
-FAST: dict[str, Any] = {"solver": "identity", "time_limit": 1.0, "workers": 1}
+FAST: dict[str, Any] = {**BRIEF, "solver": "identity"}
 
 
 def network() -> nn.Sequential:
@@ -35,7 +36,7 @@ def test_a_compressed_network_is_legal_and_tells_what_changed(recipe: str) -> No
     model, batches = network(), data()
     dense = deepcopy(model)
     report = networks.compress_(
-        model, (batches[0],), calibration=batches, recipe=recipe, exclude="0", solver="annealing", time_limit=0.3
+        model, (batches[0],), calibration=batches, recipe=recipe, exclude="0", solver="annealing", **BRIEF
     )
     assert list(report.layers) == ["3.weight", "5.weight", "7.weight"]
     for name in report.layers:
@@ -56,7 +57,7 @@ def test_fitting_pays() -> None:
     for recipe in ("auto", "magnitude"):
         model, batches = network(), data()
         errors[recipe] = networks.compress_(
-            model, (batches[0],), calibration=batches, recipe=recipe, exclude="0", solver="annealing", time_limit=1.0
+            model, (batches[0],), calibration=batches, recipe=recipe, exclude="0", solver="annealing", **BRIEF
         ).output_error
     assert errors["auto"] < 0.8 * errors["magnitude"]
 
@@ -122,7 +123,7 @@ def test_errors_leave_the_model_as_it_was(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(compress, "prune_", broken)
     with pytest.raises(InvalidProblemError, match="no inverse"):
-        networks.compress_(model, (batches[0],), calibration=batches, solver="annealing", time_limit=0.5)
+        networks.compress_(model, (batches[0],), calibration=batches, solver="annealing", **BRIEF)
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from permsolve import networks
 from permsolve.errors import FileFormatError, InvalidNetworkError, InvalidOptionError
 from permsolve.networks.sparse import load_sparse, save_sparse, sparsify_
+from tests.networks.running import BRIEF
 from tests.networks.sparse.emulation import Emulation, pruned
 
 
@@ -71,7 +72,7 @@ def test_the_permutations_are_in_the_manifest(tmp_path: Path) -> None:
     """With the axes that carry them."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 8))
-    report = networks.permute_(model, (torch.randn(4, 16),), time_limit=0.5)
+    report = networks.permute_(model, (torch.randn(4, 16),), **BRIEF)
     save_sparse(pruned(model), tmp_path / "a.safetensors", report=report)
     other = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 8)).bfloat16()
     manifest = load_sparse(other, tmp_path / "a.safetensors")

@@ -14,6 +14,7 @@ from permsolve.errors import InvalidNetworkError, InvalidOptionError, Verificati
 from permsolve.networks.sparse import LayerReport, SparseReport, sparsify_
 from permsolve.networks.sparse.forms import SparseConv2d, SparseLinear
 from permsolve.networks.sparse.layouts import layouts
+from tests.networks.running import BRIEF
 from tests.networks.sparse.emulation import Emulation, pruned
 
 X = torch.randn(8, 64, generator=torch.Generator().manual_seed(1)).bfloat16()
@@ -323,7 +324,7 @@ def test_gathers_and_hooks_stay() -> None:
     """A permuted model whose layer reads through a gather computes what it did."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 16))
-    networks.permute_(model, (X.float(),), time_limit=0.5, gather="allowed")
+    networks.permute_(model, (X.float(),), **BRIEF, gather="allowed")
     pruned(model)
     expected = model(X)
     report = sparsify_(model, (X,), hardware=Emulation())
