@@ -12,7 +12,7 @@ from bench.instances.instance import Instance
 from bench.instances.naming import DEFAULT_PATTERN, join_pattern
 from permsolve import Pattern
 from permsolve.errors import FileFormatError
-from permsolve.io.weight_file import open_weights
+from permsolve.io.weight_file import open_weights, weights_of
 from permsolve.weights import matrix_shape
 
 _MARKS = str.maketrans("+~", "--")
@@ -42,10 +42,9 @@ def file_instances(
         When it is missing or unreadable.
     """
     parsed = Pattern.parse(pattern)
-    infos = {info.name: info for info in open_weights(path).tensors()}
-    chosen = [name for name, info in infos.items() if info.eligible] if tensors is None else list(tensors)
-    if not chosen:
-        raise FileFormatError(f"{path}: none of its {len(infos)} tensors can be permuted")
+    file = open_weights(path)
+    infos = {info.name: info for info in file.tensors()}
+    chosen = [info.name for info in weights_of(file)] if tensors is None else list(tensors)
     instances = []
     for name in chosen:
         if name not in infos:

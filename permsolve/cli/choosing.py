@@ -2,7 +2,7 @@
 
 from permsolve.errors import InvalidOptionError
 from permsolve.io.tensor_info import TensorInfo
-from permsolve.io.weight_file import WeightFile, choose_tensor, eligible_tensors
+from permsolve.io.weight_file import WeightFile, choose_tensor, weights_of
 
 
 def chosen_tensors(file: WeightFile, tensor: str | None, every: bool) -> list[TensorInfo]:
@@ -17,4 +17,4 @@ def chosen_tensors(file: WeightFile, tensor: str | None, every: bool) -> list[Te
     """
     if every and tensor is not None:
         raise InvalidOptionError("--all and --tensor exclude each other")
-    return eligible_tensors(file) if every else [choose_tensor(file, tensor)]
+    return weights_of(file) if every else [choose_tensor(file, tensor)]

@@ -1,6 +1,8 @@
 """Reading .npy and .npz without ever unpickling."""
 
+import os
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,8 +13,8 @@ from numpy.typing import NDArray
 
 from permsolve.errors import FileFormatError
 from permsolve.io.reading import reading
+from permsolve.io.stamp import Stamp
 from permsolve.io.tensor_info import TensorInfo
-from permsolve.weights import is_real
 
 
 class NpyFile:
@@ -20,7 +22,10 @@ class NpyFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # Tensors of other formats have names of Unicode; this one's need not be one.
+        self._name = os.fsencode(path.stem).decode("utf-8", "replace")
         with path.open("rb") as stream:  # missing and unreadable files are OSErrors of their own
+            self._stamp = Stamp.of(stream)
             magic = stream.read(len(npy_format.MAGIC_PREFIX))
         if magic != npy_format.MAGIC_PREFIX:
             raise FileFormatError(f"{path}: not a .npy array: write one with numpy.save (pickles are never loaded)")
@@ -29,23 +34,32 @@ class NpyFile:
 
     def tensors(self) -> list[TensorInfo]:
         """The one tensor."""
-        array = self._array
-        return [TensorInfo.of(self.path.stem, array.shape, array.dtype.name, real=is_real(array.dtype))]
+        return [TensorInfo.of(self._name, self._array.shape, self._array.dtype)]
 
     def read(self, name: str) -> NDArray[Any]:
         """The array, still a memory map."""
+        self._stamp.check(self.path)
         return self._array
 
 
 class NpzFile:
-    """A .npz archive: named tensors, each read when asked for."""
+    """A .npz archive: named tensors, each read when asked for.
+
+    It stays readable when the file is deleted meanwhile.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with reading(path, "a .npz archive"), zipfile.ZipFile(path) as archive:
-            self._infos = [
-                _describe(path, archive, member) for member in archive.infolist() if member.filename.endswith(".npy")
-            ]
+        with reading(path, "a .npz archive"):
+            self._archive = zipfile.ZipFile(path)  # closes itself when it is no longer needed
+            assert self._archive.fp is not None
+            self._stamp = Stamp.of(self._archive.fp)
+            members = [member for member in self._archive.infolist() if member.filename.endswith(".npy")]
+            self._members = {member.filename.removesuffix(".npy"): member for member in members}
+            if len(self._members) < len(members):
+                (twice, _), *_ = Counter(member.filename.removesuffix(".npy") for member in members).most_common(1)
+                raise FileFormatError(f"{path}: holds several arrays named {twice!r}: save it again with one of each")
+            self._infos = [_describe(path, self._archive, name, member) for name, member in self._members.items()]
 
     def tensors(self) -> list[TensorInfo]:
         """All arrays of the archive, in its order."""
@@ -53,15 +67,12 @@ class NpzFile:
 
     def read(self, name: str) -> NDArray[Any]:
         """Load one array."""
-        with (
-            reading(self.path, "a .npz archive"),
-            self.path.open("rb") as stream,
-            np.load(stream, allow_pickle=False) as archive,
-        ):
-            return _as_stored(archive[name])
+        self._stamp.check(self.path)
+        with reading(self.path, "a .npz archive"), self._archive.open(self._members[name]) as stream:
+            return _as_stored(npy_format.read_array(stream, allow_pickle=False))
 
 
-def _describe(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> TensorInfo:
+def _describe(path: Path, archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> TensorInfo:
     with archive.open(member) as stream:
         shape, dtype = _header(stream)
         header = stream.tell()
@@ -71,9 +82,7 @@ def _describe(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> 
         raise FileFormatError(
             f"{path}: array {member.filename!r} claims {claimed} bytes, the archive holds {member.file_size - header}"
         )
-    dtype = _bfloat16_if_void(dtype)
-    name = member.filename.removesuffix(".npy")
-    return TensorInfo.of(name, shape, dtype.name, real=is_real(dtype))
+    return TensorInfo.of(name, shape, _bfloat16_if_void(dtype))
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:

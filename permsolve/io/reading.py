@@ -1,5 +1,6 @@
 """One place where whatever a parser raises on broken bytes becomes one clear error."""
 
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     """Turn any failure to parse ``path`` into a :class:`FileFormatError` that names it.
 
     Errors of the file system (missing, unreadable, a folder) stay what they are, and so does running out of memory.
+    What is no file is refused before it is opened: a named pipe could be waited for without end, and read only once.
 
     Parameters
     ----------
@@ -25,6 +27,7 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     FileFormatError
         When the body of the ``with`` statement fails to make sense of the file.
     """
+    refuse_pipes(path)
     try:
         yield
     except MemoryError:
@@ -37,6 +40,23 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         raise FileFormatError(f"{path}: not {kind}, or a damaged one: {_one_line(error)}") from error
     except Exception as error:  # numpy, zipfile, zlib, json and safetensors each raise their own
         raise FileFormatError(f"{path}: not {kind}, or a damaged one: {_one_line(error)}") from error
+
+
+def refuse_pipes(path: Path) -> None:
+    """Refuse what is neither a file nor a folder: named pipes (``<(...)`` of a shell is one), devices, sockets.
+
+    Raises
+    ------
+    FileFormatError
+        When it is one.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # whoever opens it says what is wrong
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        kind = "a named pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+        raise FileFormatError(f"{path}: that is {kind}, which cannot be read twice: save it to a file first")
 
 
 def _one_line(error: Exception) -> str:

@@ -1,17 +1,20 @@
 """Copying a .safetensors file with some of its tensors replaced."""
 
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from permsolve.errors import FileFormatError
 from permsolve.io.reading import reading
 from permsolve.io.safetensors_header import read_header
 from permsolve.io.writing import atomic_write
+
+# Bytes that are copied at once.
+_CHUNK = 1 << 22
 
 
 def copy_safetensors(
@@ -46,16 +49,28 @@ def copy_safetensors(
             offsets = {name: [int(offset) for offset in entry["data_offsets"]] for name, entry in entries.items()}
             spans = sorted((begin, end, name) for name, (begin, end) in offsets.items())
 
+        size = os.fstat(stream.fileno()).st_size
+
         def write(out: IO[bytes]) -> None:
             stream.seek(0)
-            shutil.copyfileobj(stream, out)
             for begin, end, name in spans:
                 if name not in replaced:
                     continue
-                data = replaced[name]().tobytes()
+                data = np.ascontiguousarray(replaced[name]()).reshape(-1).view(np.uint8).data
                 if len(data) != end - begin:
                     raise FileFormatError(f"{source}: the new {name!r} has {len(data)} bytes, the old {end - begin}")
-                out.seek(start + begin)
+                _copy(stream, out, start + begin)
                 out.write(data)
+                stream.seek(end - begin, os.SEEK_CUR)
+            _copy(stream, out, size)
 
-        atomic_write(target, write)
+        atomic_write(target, write, size)
+
+
+def _copy(source: IO[bytes], target: IO[bytes], end: int) -> None:
+    """Copy bytes up to a position in the source."""
+    while (left := end - source.tell()) > 0:
+        chunk = source.read(min(left, _CHUNK))
+        if not chunk:
+            raise FileFormatError(f"{source.name}: was cut off while it was being copied")
+        target.write(chunk)

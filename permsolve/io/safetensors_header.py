@@ -30,6 +30,7 @@ def read_header(stream: IO[bytes], path: Path) -> tuple[dict[str, Any], int]:
 
 def header_bytes(entries: dict[str, Any], metadata: dict[str, str]) -> bytes:
     """What a file with these entries and metadata begins with."""
-    text = json.dumps({"__metadata__": metadata, **entries}, separators=(",", ":")).encode()
+    whole = {"__metadata__": metadata, **entries} if metadata else entries
+    text = json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     return len(text).to_bytes(LENGTH_BYTES, "little") + text

@@ -8,10 +8,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from permsolve.errors import FileFormatError
 from permsolve.io.safetensors_header import header_bytes
+from permsolve.io.safetensors_types import stored_name
 from permsolve.io.writing import atomic_write
 
-_NAMES = {np.dtype(np.float64): "F64", np.dtype(np.float32): "F32"}
+# What the header calls its own.
+_METADATA = "__metadata__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Pending:
     Attributes
     ----------
     dtype : dtype_like
-        float64 or float32.
+        One that the format knows.
     shape : tuple of int
         Its shape.
     make : callable
@@ -49,6 +52,8 @@ def stream_safetensors(
 
     Raises
     ------
+    FileFormatError
+        When the format cannot hold one of them.
     OSError
         When the file cannot be written.
     """
@@ -58,12 +63,39 @@ def stream_safetensors(
     for name, tensor in order:
         kind = np.dtype(tensor.dtype)
         begin, end = end, end + kind.itemsize * int(np.prod(tensor.shape))
-        entries[name] = {"dtype": _NAMES[kind], "shape": list(tensor.shape), "data_offsets": [begin, end]}
+        refuse_unwritable(path, name, kind)
+        entries[name] = {"dtype": stored_name(kind), "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    header = header_bytes(entries, dict(metadata))
 
     def write(stream: IO[bytes]) -> None:
-        stream.write(header_bytes(entries, dict(metadata)))
+        stream.write(header)
         for _, tensor in order:
-            values = np.ascontiguousarray(tensor.make(), tensor.dtype)
+            kind = np.dtype(tensor.dtype)
+            values = np.ascontiguousarray(tensor.make(), kind.newbyteorder("<") if kind.byteorder == ">" else kind)
             stream.write(values.reshape(-1).view(np.uint8).data)
 
-    atomic_write(path, write)
+    atomic_write(path, write, len(header) + end)
+
+
+def refuse_unwritable(path: str | os.PathLike[str], name: str, dtype: np.dtype[Any]) -> None:
+    """Refuse a tensor that a .safetensors file cannot hold.
+
+    Raises
+    ------
+    FileFormatError
+        When its type is none of the format's, or its name is the header's own or no Unicode.
+    """
+    if stored_name(dtype) is None:
+        raise FileFormatError(
+            f"{os.fspath(path)}: a .safetensors file cannot hold {name!r} of type {dtype.name}: name it .npz"
+        )
+    if name == _METADATA or not _is_unicode(name):
+        raise FileFormatError(f"{os.fspath(path)}: a .safetensors file can hold no tensor named {name!r}")
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -3,15 +3,20 @@
 import os
 import zipfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save
 
 from permsolve.errors import FileFormatError
+from permsolve.io.safetensors_stream import Pending, refuse_unwritable, stream_safetensors
 from permsolve.io.writing import atomic_write
+
+# What a name and the description of an array take beside its bytes, at most, in any of the formats.
+_BESIDE = 1024
+_CAN_HOLD_SEVERAL = (".npz", ".safetensors")
 
 
 def write_tensors(
@@ -24,7 +29,8 @@ def write_tensors(
     Parameters
     ----------
     path : path_like
-        Ends in ``.npz`` or ``.safetensors``, or in ``.npy`` when there is just one array (its name is dropped).
+        Ends in ``.npz`` or ``.safetensors``, or in ``.npy`` when there is just one array (its name is dropped); an
+        :class:`permsolve.io.writing.Output` where its place is held already.
     tensors : mapping of str to ndarray
         The arrays.
     metadata : mapping of str to str, optional
@@ -33,24 +39,48 @@ def write_tensors(
     Raises
     ------
     FileFormatError
-        When the ending is another one, or .npy for several arrays.
+        When the ending is another one, or .npy for several arrays, or the format cannot hold one of them.
     OSError
         When the file cannot be written.
     """
-    target = Path(path)
+    suffix = Path(path).suffix.lower()
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-    suffix = target.suffix.lower()
-    if suffix == ".npy" and len(arrays) == 1:
+    refuse_unheld(path, {name: array.dtype for name, array in arrays.items()})
+    if suffix == ".npy":
         (array,) = arrays.values()
-        atomic_write(target, lambda stream: np.save(stream, array, allow_pickle=False))
+        atomic_write(path, lambda stream: np.lib.format.write_array(stream, array, allow_pickle=False))
     elif suffix == ".npz":
         # Through the format's own writer: names such as "file" would clash with arguments of savez.
-        atomic_write(target, lambda stream: _write_npz(stream, arrays))
-    elif suffix == ".safetensors":
-        data = save(arrays, metadata=dict(metadata) if metadata else None)
-        atomic_write(target, lambda stream: stream.write(data))
+        atomic_write(path, lambda stream: _write_npz(stream, arrays))
     else:
-        raise FileFormatError(f"{target}: cannot write {len(arrays)} arrays there: name it .npz or .safetensors")
+        pending = {name: Pending(array.dtype, array.shape, partial(np.asarray, array)) for name, array in arrays.items()}
+        stream_safetensors(path, pending, metadata or {})
+
+
+def refuse_unheld(path: str | os.PathLike[str], dtypes: Mapping[str, np.dtype[Any]]) -> None:
+    """Refuse arrays that the format which the name's ending says cannot hold.
+
+    Raises
+    ------
+    FileFormatError
+        With the first of them, and what to do.
+    """
+    target = Path(path)
+    suffix = target.suffix.lower()
+    if suffix not in (".npy", *_CAN_HOLD_SEVERAL) or (suffix == ".npy" and len(dtypes) != 1):
+        raise FileFormatError(f"{target}: cannot write {len(dtypes)} arrays there: name it .npz or .safetensors")
+    for name, dtype in dtypes.items():
+        if suffix == ".safetensors":
+            refuse_unwritable(path, name, dtype)
+        elif dtype.hasobject:
+            raise FileFormatError(f"{target}: {name!r} holds Python objects (Object arrays), which are never pickled")
+        elif suffix == ".npz" and "\0" in name:
+            raise FileFormatError(f"{target}: a .npz file can hold no array named {name!r}")
+
+
+def space_for(arrays: Mapping[str, int]) -> int:
+    """Bytes that a file with arrays of so many bytes takes at most, whatever its format."""
+    return sum(size + len(name.encode(errors="replace")) * 2 + _BESIDE for name, size in arrays.items()) + _BESIDE
 
 
 def _write_npz(stream: Any, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from permsolve.errors import FileFormatError
 from permsolve.io.npy import NpyFile, NpzFile
+from permsolve.io.reading import refuse_pipes
 from permsolve.io.safetensors import SafetensorsFile
 from permsolve.io.tensor_info import TensorInfo
 
@@ -39,11 +40,12 @@ def open_weights(path: str | os.PathLike[str]) -> WeightFile:
     Raises
     ------
     FileFormatError
-        When its name has another ending, or it is not what its name says.
+        When it is a named pipe, its name has another ending, or it is not what its name says.
     OSError
         When it is missing, unreadable or a folder.
     """
     source = Path(path)
+    refuse_pipes(source)
     kind = _KINDS.get(source.suffix.lower())
     if kind is None:
         raise FileFormatError(f"{source}: cannot tell its format: name it {', '.join(_KINDS)}")
@@ -51,7 +53,7 @@ def open_weights(path: str | os.PathLike[str]) -> WeightFile:
 
 
 def choose_tensor(file: WeightFile, name: str | None) -> TensorInfo:
-    """The tensor called ``name``, or the only eligible one when no name is given.
+    """The tensor called ``name``, or the only weight when no name is given (see :func:`weights_of`).
 
     Raises
     ------
@@ -66,15 +68,18 @@ def choose_tensor(file: WeightFile, name: str | None) -> TensorInfo:
                     raise FileFormatError(f"{file.path}: {name!r} {info.shape} cannot be permuted: {info.reason}")
                 return info
         raise FileFormatError(f"{file.path}: no tensor {name!r}; it holds {_listed([info.name for info in infos])}")
-    eligible = eligible_tensors(file)
-    if len(eligible) > 1:
-        names = _listed([info.name for info in eligible])
-        raise FileFormatError(f"{file.path}: holds {len(eligible)} weights, name one of them by --tensor: {names}")
-    return eligible[0]
+    found = weights_of(file)
+    if len(found) > 1:
+        names = _listed([info.name for info in found])
+        raise FileFormatError(f"{file.path}: holds {len(found)} weights, name one of them by --tensor: {names}")
+    return found[0]
 
 
-def eligible_tensors(file: WeightFile) -> list[TensorInfo]:
-    """All tensors whose columns can be permuted.
+def weights_of(file: WeightFile) -> list[TensorInfo]:
+    """All tensors whose columns can be permuted and that nobody need name.
+
+    A tensor of integers beside others may be a table, indices or packed codes: it is a weight only when somebody says
+    so. One that is alone in its file is meant.
 
     Raises
     ------
@@ -82,12 +87,18 @@ def eligible_tensors(file: WeightFile) -> list[TensorInfo]:
         When there is none.
     """
     infos = file.tensors()
-    eligible = [info for info in infos if info.eligible]
-    if eligible:
-        return eligible
+    found = [info for info in infos if info.eligible and (not info.integer or len(infos) == 1)]
+    if found:
+        return found
     if len(infos) == 1:
         raise FileFormatError(f"{file.path}: shape {infos[0].shape} cannot be permuted: {infos[0].reason}")
-    raise FileFormatError(f"{file.path}: none of its {len(infos)} tensors can be permuted")
+    said = f"{file.path}: none of its {len(infos)} tensors can be permuted"
+    integers = [info.name for info in infos if info.eligible]
+    if integers:
+        said += f" without being named, as integers are no weights by themselves: give --tensor ({_listed(integers)})"
+    elif unread := [f"{info.name} ({info.dtype})" for info in infos if info.unread]:
+        said += f": {_listed(unread)}"
+    raise FileFormatError(said)
 
 
 def _listed(names: list[str], limit: int = 8) -> str:

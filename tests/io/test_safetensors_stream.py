@@ -36,7 +36,7 @@ def test_the_library_reads_what_is_streamed(tmp_path: Path) -> None:
         for name, array in arrays.items():
             np.testing.assert_array_equal(file.get_tensor(name), array)
             assert file.get_tensor(name).dtype == array.dtype
-    mapped = SafetensorsFile(path).map("odd")
+    mapped = SafetensorsFile(path).read("odd")
     np.testing.assert_array_equal(mapped, arrays["odd"])
     with pytest.raises(ValueError, match="read-only"):
         mapped[0, 0] = 1.0

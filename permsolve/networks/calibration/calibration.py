@@ -161,7 +161,7 @@ class Calibration(Mapping[str, InputMoments]):
             inputs = [
                 InputMoments(
                     file.read(f"{number}.mean_square"),
-                    file.map(second) if (second := f"{number}.second_moment") in names else None,
+                    file.read(second) if (second := f"{number}.second_moment") in names else None,
                     int(samples),
                 )
                 for number, samples in enumerate(document["samples"])

@@ -15,7 +15,7 @@ INDEX = "model.safetensors.index.json"
 OTHER_WEIGHTS = frozenset({".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".gguf", ".onnx", ".safetensors"})
 # Types that hold weights as they are, and types of indices and flags; others are quantised.
 FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
-PLAIN = frozenset({"int64", "int32", "BOOL"})
+PLAIN = frozenset({"int64", "int32", "bool"})
 
 
 @dataclass(frozen=True, slots=True)
