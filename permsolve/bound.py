@@ -37,6 +37,8 @@ class Bound:
         The loose bound: every row pruned freely.
     runtime : float
         Seconds it took.
+    notes : dict of str to str
+        Remarks: under ``memory``, what was left out because there was not enough of it.
     """
 
     value: float
@@ -44,6 +46,7 @@ class Bound:
     certificate: Certificate = field(repr=False)  # thousands of numbers
     row_bound: float
     runtime: float
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 def upper_bound(

@@ -7,9 +7,12 @@ from typing import Annotated
 import typer
 
 from permsolve.cli.exit_codes import ExitCode
-from permsolve.cli.outputs import STDOUT, check_output
+from permsolve.cli.outputs import STDOUT, check_output, held, keep_all
 from permsolve.cli.parameters import Inputs, PatternText, SaliencyName, Source, Tensor
 from permsolve.cli.text import amount, printable
+
+# Bytes of a bound as text, for each column: with its prices, in a proof of one node.
+_AS_TEXT = 256
 
 
 def bound(
@@ -48,8 +51,8 @@ def bound(
     array = file.read(info.name)
     with naming(source, info.name if len(file.tensors()) > 1 else None):
         problem = Problem.from_weight(array, pattern, saliency, moments_of(info.name))
-    found = upper_bound(problem, time_limit=time_limit, method=method, workers=workers)
-    if json_path is not None:
+    with held(json_path, _AS_TEXT * problem.columns) as target:
+        found = upper_bound(problem, time_limit=time_limit, method=method, workers=workers)
         document = {
             "value": found.value,
             "method": found.method,
@@ -57,16 +60,18 @@ def bound(
             "baseline": problem.baseline,
             "efficacy": problem.efficacy(found.value),
             "runtime": found.runtime,
+            "notes": dict(found.notes),
             "certificate": found.certificate.to_dict(),
         }
         text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-        if json_path == STDOUT:
-            sys.stdout.write(text)
-            return ExitCode.OK
-        atomic_write(json_path, lambda stream: stream.write(text.encode()))
+        keep_all((target, lambda path: atomic_write(path, lambda stream: stream.write(text.encode()))))
+    if json_path == STDOUT:
+        sys.stdout.write(text)
+        return ExitCode.OK
+    notes = found.notes.values()
     typer.echo(
         f"{printable(info.name)}: no permutation keeps more than {amount(found.value)} at {pattern}, efficacy "
         f"{problem.efficacy(found.value):.4f} % (bound by {found.method}, {found.runtime:.1f} s; by rows "
-        f"{amount(found.row_bound)}; in the given order {amount(problem.baseline)})"
+        f"{amount(found.row_bound)}; in the given order {amount(problem.baseline)}){''.join(map('; {}'.format, notes))}"
     )
     return ExitCode.OK

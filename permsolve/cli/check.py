@@ -23,8 +23,12 @@ def check(
         bool, typer.Option("--all", help="Check every tensor that can be permuted: a line for each.")
     ] = False,
 ) -> int:
-    """Is a weight N:M sparse as it stands? Exit code 1 when it is not, with --all when any is not."""
-    from permsolve.cli.choosing import chosen_tensors
+    """Is a weight N:M sparse as it stands? Exit code 1 when it is not, with --all when any is not.
+
+    With --all, tensors that may be weights and cannot be checked (packed codes, types that numpy lacks) have a line,
+    too, and are an error (exit code 2) where no other weight breaks the pattern. Integers are checked when named.
+    """
+    from permsolve.cli.choosing import chosen_tensors, refuse_unread
     from permsolve.io.weight_file import open_weights
     from permsolve.masks import nm_violations
     from permsolve.pattern import Pattern
@@ -33,7 +37,8 @@ def check(
     parsed = Pattern.parse(pattern)
     file = open_weights(source)
     code = ExitCode.OK
-    for info in chosen_tensors(file, tensor, every):
+    chosen = chosen_tensors(file, tensor, every)
+    for info in chosen:
         rows, columns = matrix_shape(info.shape)
         broken = nm_violations(file.read(info.name), parsed)
         if broken.size == 0:
@@ -41,11 +46,22 @@ def check(
         else:
             verdict = f"not {parsed}: {broken.size} of {rows} rows break it: {_listed(broken)}"
             code = ExitCode.CHECK_FAILED
-        try:
-            typer.echo(f"{printable(info.name)}: {verdict}")
-        except BrokenPipeError:  # the exit code is an answer even when nobody reads the line
-            discard_stdout()
+        _say(info.name, verdict)
+    if not every:
+        return code
+    unread = [info for info in file.tensors() if info.unread and info not in chosen]
+    for info in unread:
+        _say(info.name, f"not checked: {info.passed_over}")
+    if code == ExitCode.OK:
+        refuse_unread(source, unread, "checked")
     return code
+
+
+def _say(name: str, verdict: str) -> None:
+    try:
+        typer.echo(f"{printable(name)}: {verdict}")
+    except BrokenPipeError:  # the exit code is an answer even when nobody reads the line
+        discard_stdout()
 
 
 def _listed(rows: "NDArray[Any]") -> str:

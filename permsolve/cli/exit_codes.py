@@ -15,7 +15,7 @@ class ExitCode(IntEnum):
 
 EPILOG = (
     "Exit codes: 0 done; 1 check found rows that break the pattern, or gpu-report no GPU that runs 2:4; "
-    "2 wrong usage or input (nothing was written); "
+    "2 wrong usage or input, or a tensor that cannot be looked at (nothing was written but what the line names); "
     "3 the solver or a package is not installed, or the solver refuses the problem; "
     "130 stopped by Ctrl-C (solve wrote the best found so far)."
 )

@@ -9,8 +9,11 @@ import typer
 
 from permsolve.cli.console import console
 from permsolve.cli.exit_codes import ExitCode
-from permsolve.cli.outputs import STDOUT, check_output
+from permsolve.cli.outputs import STDOUT, check_output, held, keep_all
 from permsolve.cli.parameters import PatternText, Source, Tensor
+
+# Bytes of a study as text, for each byte of its permutation.
+_AS_TEXT = 2
 
 
 def lossless(
@@ -39,9 +42,11 @@ def lossless(
     check_output(out, "--out", (".npy", ".npz", ".safetensors"), source)
     check_output(json_path, "--json", (".json",), source)
 
+    import numpy as np
+
     from permsolve.cli.naming import naming
     from permsolve.cli.tables import lossless_table
-    from permsolve.io.tensors_out import write_tensors
+    from permsolve.io.tensors_out import refuse_unheld, space_for, write_tensors
     from permsolve.io.weight_file import choose_tensor, open_weights
     from permsolve.io.writing import atomic_write
     from permsolve.lossless import lossless_sparsity
@@ -49,7 +54,14 @@ def lossless(
     file = open_weights(source)
     info = choose_tensor(file, tensor)
     array = file.read(info.name)
-    with naming(source, info.name if len(file.tensors()) > 1 else None):
+    if out is not None:
+        refuse_unheld(out, {info.name: np.dtype(np.int64)})
+    space = space_for({info.name: 8 * info.shape[1]})
+    with (
+        held(out, space) as order,
+        held(json_path, _AS_TEXT * space) as document,
+        naming(source, info.name if len(file.tensors()) > 1 else None),
+    ):
         study = lossless_sparsity(
             array,
             pattern,
@@ -59,14 +71,13 @@ def lossless(
             seed=seed,
             workers=workers,
         )
-    if out is not None:
-        write_tensors(out, {info.name: study.permutation})
-    if json_path is not None:
         text = json.dumps(study.to_dict(), indent=1, allow_nan=False) + "\n"
-        if json_path == STDOUT:
-            sys.stdout.write(text)
-        else:
-            atomic_write(json_path, lambda stream: stream.write(text.encode()))
+        keep_all(
+            (order, lambda path: write_tensors(path, {info.name: study.permutation})),
+            (document, lambda path: atomic_write(path, lambda stream: stream.write(text.encode()))),
+        )
+    if json_path == STDOUT:
+        sys.stdout.write(text)
     if json_path != STDOUT:
         console().print(lossless_table(info.name, study))
     if study.interrupted:

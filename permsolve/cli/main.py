@@ -104,23 +104,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = _command()(args=wanted, prog_name="permsolve", standalone_mode=False)
         sys.stdout.flush()
     except _UsageError as error:
-        return _fail(_usage_message(error), ExitCode.WRONG_INPUT)
+        return _fail(_usage_message(error), ExitCode.WRONG_INPUT, error)
     except (UnsupportedProblemError, SolverUnavailableError, MissingPackageError) as error:
-        return _fail(str(error), ExitCode.SOLVER_REFUSES)
+        return _fail(str(error), ExitCode.SOLVER_REFUSES, error)
     except (BrokenPipeError, SystemExit):  # rich and click turn a broken pipe into an exit; nothing else exits
         discard_stdout()
         return ExitCode.OK
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted: nothing was written", ExitCode.INTERRUPTED)
-    except MemoryError:
-        return _fail(_TOO_LARGE, ExitCode.WRONG_INPUT)
+    except MemoryError as error:
+        return _fail(_TOO_LARGE, ExitCode.WRONG_INPUT, error)
     except OSError as error:
         if error.errno == errno.ENOMEM:  # what a memory map says
-            return _fail(_TOO_LARGE, ExitCode.WRONG_INPUT)
+            return _fail(_TOO_LARGE, ExitCode.WRONG_INPUT, error)
         where = f"{error.filename}: " if error.filename else "reading or writing failed: "
-        return _fail(f"{where}{error.strerror or error}", ExitCode.WRONG_INPUT)
+        return _fail(f"{where}{error.strerror or error}", ExitCode.WRONG_INPUT, error)
     except PermsolveError as error:
-        return _fail(str(error), ExitCode.WRONG_INPUT)
+        return _fail(str(error), ExitCode.WRONG_INPUT, error)
     if code == ExitCode.INTERRUPTED and not isinstance(code, ExitCode):
         # Ctrl-C that no command handled: typer swallows it and returns the bare number.
         return _fail("interrupted: nothing was written", ExitCode.INTERRUPTED)
@@ -134,7 +134,9 @@ def _usage_message(error: Any) -> str:
     return message if details is None else f"{message}: got {details()[0]['input']!r}"
 
 
-def _fail(message: str, code: ExitCode) -> int:
-    line = printable(" ".join(message.split()))
+def _fail(message: str, code: ExitCode, error: BaseException | None = None) -> int:
+    """Say what failed and, from the notes of an error, what was kept all the same."""
+    whole = "; ".join([message, *getattr(error, "__notes__", ())])
+    line = printable(" ".join(whole.split()))
     sys.stderr.write(f"permsolve: error: {line}\n")
     return code

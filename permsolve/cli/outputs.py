@@ -1,10 +1,14 @@
-"""Checking where results shall go before any work is done."""
+"""Where results go: checked, and their space held, before any work is done; kept whatever happens meanwhile."""
 
 import os
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from permsolve.cli.text import printable
 from permsolve.errors import InvalidOptionError
+from permsolve.io.writing import Output, obstacle
 
 STDOUT = "-"
 
@@ -34,15 +38,80 @@ def check_output(path: str | Path | None, option: str, suffixes: Iterable[str], 
     allowed = tuple(suffixes)
     if target.suffix.lower() not in allowed:
         raise InvalidOptionError(f"{option} {target}: name it {' or '.join(allowed)}")
-    if target.is_dir():
-        raise InvalidOptionError(f"{option} {target}: that is a folder")
     for place in filter(None, taken):
         if target.exists() and place.exists() and target.samefile(place):
             raise InvalidOptionError(f"{option} {target}: that is the input; choose another name")
         if Path(os.path.realpath(place)) in Path(os.path.realpath(target)).parents:
             raise InvalidOptionError(f"{option} {target}: that is inside of {place}; choose another folder")
+    if (reason := obstacle(target)) is not None:
+        raise InvalidOptionError(f"{option} {target}: {reason}")
     folder = target.parent if not target.is_symlink() else Path(os.path.realpath(target)).parent
     if not folder.is_dir():
         raise InvalidOptionError(f"{option} {target}: the folder {folder} does not exist")
     if not os.access(folder, os.W_OK):
         raise InvalidOptionError(f"{option} {target}: the folder {folder} cannot be written to")
+
+
+@contextmanager
+def held(path: str | Path | None, space: int) -> Iterator[Output | None]:
+    """The output at a path, with so many bytes held for it; None for none and for ``-``.
+
+    Nothing is left of one that was not written.
+
+    Raises
+    ------
+    OSError
+        When it could not be written.
+    """
+    if path is None or path == STDOUT:
+        yield None
+        return
+    with Output(path, space) as output:
+        yield output
+
+
+Writer = Callable[[str | os.PathLike[str]], object]
+
+
+def keep_all(*results: tuple[Output | None, Writer]) -> None:
+    """Write what a search has found, each to its output; to another place where that can no longer be written.
+
+    Parameters
+    ----------
+    *results : tuple of Output or None and callable
+        Outputs, and what writes each of them to a path; None is passed over.
+
+    Raises
+    ------
+    OSError
+        When one was written elsewhere, with the place, or could not be written at all.
+    """
+    failures = []
+    for output, write in results:
+        if output is None:
+            continue
+        try:
+            write(output)
+        except OSError as error:
+            place = _elsewhere(Path(output).name, write)
+            kept = "and no other place takes it" if place is None else f"it was written to {printable(str(place))}"
+            failures.append(OSError(error.errno, f"{error.strerror or error}: {kept}", os.fspath(output)))
+    if failures:
+        first, *others = failures
+        for other in others:
+            first.add_note(f"{other.filename}: {other.strerror}")
+        raise first
+
+
+def _elsewhere(name: str, write: Writer) -> Path | None:
+    """Write what has no place any more to a folder of its own; where it lies, None when no disk takes it."""
+    for around in (tempfile.gettempdir(), os.path.expanduser("~")):
+        with suppress(OSError):
+            folder = Path(tempfile.mkdtemp(prefix="permsolve-", dir=around))
+            try:
+                write(folder / name)
+            except OSError:
+                folder.rmdir()
+                raise
+            return folder / name
+    return None

@@ -1,22 +1,21 @@
 """``permsolve solve``."""
 
-import json
 import sys
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from permsolve.cli.console import console
 from permsolve.cli.exit_codes import ExitCode
-from permsolve.cli.outputs import STDOUT, check_output
+from permsolve.cli.outputs import STDOUT, check_output, held, keep_all
 from permsolve.cli.parameters import Inputs, PatternText, SaliencyName, Source, Tensor, parse_options
 from permsolve.cli.text import printable
 from permsolve.errors import FileFormatError, InvalidOptionError
 
-if TYPE_CHECKING:
-    from permsolve.result import Result
+# Bytes of a result as text, for each byte of its permutation as a file: with its trace.
+_AS_TEXT = 2
 
 
 def solve(
@@ -87,18 +86,22 @@ def solve(
             raise InvalidOptionError("--device and --option device=... exclude each other")
         options["device"] = device
 
+    import numpy as np
+
     from permsolve.api import solve as run_solver
     from permsolve.cli.choosing import chosen_tensors
     from permsolve.cli.inputs import open_inputs
     from permsolve.cli.naming import naming
     from permsolve.cli.permutation_files import read_permutations
     from permsolve.cli.progress import progress_line
+    from permsolve.cli.solving import Saving, as_text, solve_each, write_orders, write_results
     from permsolve.cli.tables import result_table, results_table
+    from permsolve.io.tensors_out import refuse_unheld, space_for
     from permsolve.io.weight_file import open_weights
     from permsolve.pattern import Pattern
     from permsolve.problem import Problem
     from permsolve.registry import get_solver
-    from permsolve.status import StopReason
+    from permsolve.result import Result
 
     parsed = Pattern.parse(pattern)
     get_solver(solver, **options)  # a wrong name or option shows before a large file is read
@@ -111,75 +114,62 @@ def solve(
         (start,) = permutations.values()
     file = open_weights(source)
     chosen = chosen_tensors(file, tensor, every)
+    if out is not None:
+        refuse_unheld(out, {info.name: np.dtype(np.int64) for info in chosen})
 
     def problem_of(name: str) -> Problem:
         array = file.read(name)
         with naming(source, name if len(file.tensors()) > 1 else None):
             return Problem.from_weight(array, parsed, saliency, moments_of(name))
 
-    if len(chosen) > 1:
-        for info in chosen:  # a tensor that cannot be solved must show before hours went into those before it
-            problem_of(info.name)
+    def solved(name: str) -> Result:
+        problem = problem_of(name)
+        with naming(initial or source):
+            from_value = problem.baseline if start is None else problem.value(start)
+        with progress_line(problem, name, from_value, show=not quiet) as observer:
+            return run_solver(
+                problem,
+                solver,
+                time_limit=time_limit,
+                seed=seed,
+                workers=workers,
+                initial=start,
+                observer=observer,
+                **options,
+            )
 
-    results: dict[str, Result] = {}
-    interrupted = False
-    for info in chosen:
-        try:
-            problem = problem_of(info.name)
-            with naming(initial or source):
-                from_value = problem.baseline if start is None else problem.value(start)
-            with progress_line(problem, info.name, from_value, show=not quiet) as observer:
-                result = run_solver(
-                    problem,
-                    solver,
-                    time_limit=time_limit,
-                    seed=seed,
-                    workers=workers,
-                    initial=start,
-                    observer=observer,
-                    **options,
-                )
-        except KeyboardInterrupt:  # between two searches, or the second one: keep the tensors that are done
-            if not results:
-                raise
-            interrupted = True
-            break
-        results[info.name] = result
-        interrupted = result.stop_reason == StopReason.INTERRUPTED
-        if interrupted:
-            break
-
-    _write(results, every, out, json_path)
+    places = {info.name: 8 * info.shape[1] for info in chosen}
+    with held(out, space_for(places)) as orders, held(json_path, _AS_TEXT * space_for(places)) as document:
+        if len(chosen) > 1:
+            for info in chosen:  # a tensor that cannot be solved must show before hours went into those before it
+                problem_of(info.name)
+        saved = Saving(out, json_path, every) if len(chosen) > 1 else None
+        results, ended_by = solve_each([info.name for info in chosen], solved, saved)
+        interrupted = isinstance(ended_by, KeyboardInterrupt)
+        to_write = [(orders, partial(write_orders, results)), (document, partial(write_results, results, every))]
+        keep_all(*to_write)
+    if json_path == STDOUT:
+        sys.stdout.write(as_text(results, every))
+    left = _what_is_left(len(results), len(chosen), out, json_path)
+    if ended_by is not None and not interrupted:
+        ended_by.add_note(left)
+        raise ended_by
     if not quiet:
-        table = results_table(results) if every else result_table(info.name, result)
+        table = results_table(results) if every else result_table(*results.popitem())
         console(to_stderr=json_path == STDOUT).print(table)
+        passed_over = [f"{info.name} ({info.dtype})" for info in file.tensors() if info.unread] if every else []
+        if passed_over:
+            sys.stderr.write(f"permsolve: not solved, as they may be no weights: {printable(', '.join(passed_over))}\n")
     if interrupted:
-        sys.stderr.write(f"permsolve: interrupted: {_what_is_left(len(results), len(chosen), out, json_path)}\n")
+        sys.stderr.write(f"permsolve: interrupted: {left}\n")
         return ExitCode.INTERRUPTED
     return ExitCode.OK
 
 
 def _what_is_left(done: int, wanted: int, out: Path | None, json_path: str | None) -> str:
-    """What an interrupted run leaves behind, in words."""
+    """What a run that was ended leaves behind, in words."""
     targets = [] if out is None else [printable(str(out))]
     if json_path is not None:
         targets.append("standard output" if json_path == STDOUT else printable(json_path))
     found = "the best found so far" if wanted == 1 else f"the best found so far ({done} of {wanted} tensors)"
     return f"{found} was written to {' and '.join(targets)}" if targets else f"{found} was not written: no --out given"
-
-
-def _write(results: "Mapping[str, Result]", every: bool, out: Path | None, json_path: str | None) -> None:
-    from permsolve.io.tensors_out import write_tensors
-    from permsolve.io.writing import atomic_write
-
-    if out is not None:
-        write_tensors(out, {name: result.permutation for name, result in results.items()})
-    if json_path is None:
-        return
-    document: dict[str, Any] = {name: result.to_dict() for name, result in results.items()}
-    document = {"tensors": document} if every else next(iter(document.values()))
-    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-    if json_path == STDOUT:
-        sys.stdout.write(text)
-    else:
-        atomic_write(json_path, lambda stream: stream.write(text.encode()))

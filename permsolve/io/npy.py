@@ -59,7 +59,9 @@ class NpzFile:
             if len(self._members) < len(members):
                 (twice, _), *_ = Counter(member.filename.removesuffix(".npy") for member in members).most_common(1)
                 raise FileFormatError(f"{path}: holds several arrays named {twice!r}: save it again with one of each")
-            self._infos = [_describe(path, self._archive, name, member) for name, member in self._members.items()]
+            headers = {name: _checked(path, self._archive, member) for name, member in self._members.items()}
+            self._objects = {name for name, (_, dtype) in headers.items() if dtype.hasobject}
+            self._infos = [TensorInfo.of(name, shape, dtype) for name, (shape, dtype) in headers.items()]
 
     def tensors(self) -> list[TensorInfo]:
         """All arrays of the archive, in its order."""
@@ -68,11 +70,17 @@ class NpzFile:
     def read(self, name: str) -> NDArray[Any]:
         """Load one array."""
         self._stamp.check(self.path)
+        if name in self._objects:
+            raise FileFormatError(
+                f"{self.path}: {name!r} holds pickled objects, which are never loaded: save plain numeric arrays "
+                "instead, or choose another array by --tensor"
+            )
         with reading(self.path, "a .npz archive"), self._archive.open(self._members[name]) as stream:
             return _as_stored(npy_format.read_array(stream, allow_pickle=False))
 
 
-def _describe(path: Path, archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> TensorInfo:
+def _checked(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of an array, from its header."""
     with archive.open(member) as stream:
         shape, dtype = _header(stream)
         header = stream.tell()
@@ -82,7 +90,7 @@ def _describe(path: Path, archive: zipfile.ZipFile, name: str, member: zipfile.Z
         raise FileFormatError(
             f"{path}: array {member.filename!r} claims {claimed} bytes, the archive holds {member.file_size - header}"
         )
-    return TensorInfo.of(name, shape, _bfloat16_if_void(dtype))
+    return shape, _bfloat16_if_void(dtype)
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:

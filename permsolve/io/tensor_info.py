@@ -50,6 +50,11 @@ class TensorInfo:
         """Whether its columns can be permuted."""
         return self.reason is None
 
+    @property
+    def passed_over(self) -> str:
+        """Why nobody looks at it where it is not named."""
+        return self.reason or f"{self.dtype} may be packed codes or a table"
+
     @classmethod
     def of(cls, name: str, shape: tuple[int, ...], dtype: "np.dtype[Any] | str") -> "TensorInfo":
         """Describe a tensor of a type, or of one that numpy lacks and the file calls so; decide whether it is eligible.

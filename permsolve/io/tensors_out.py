@@ -3,10 +3,10 @@
 import os
 import zipfile
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,8 +53,7 @@ def write_tensors(
         # Through the format's own writer: names such as "file" would clash with arguments of savez.
         atomic_write(path, lambda stream: _write_npz(stream, arrays))
     else:
-        pending = {name: Pending(array.dtype, array.shape, partial(np.asarray, array)) for name, array in arrays.items()}
-        stream_safetensors(path, pending, metadata or {})
+        stream_safetensors(path, {name: _pending(array) for name, array in arrays.items()}, metadata or {})
 
 
 def refuse_unheld(path: str | os.PathLike[str], dtypes: Mapping[str, np.dtype[Any]]) -> None:
@@ -74,13 +73,27 @@ def refuse_unheld(path: str | os.PathLike[str], dtypes: Mapping[str, np.dtype[An
             refuse_unwritable(path, name, dtype)
         elif dtype.hasobject:
             raise FileFormatError(f"{target}: {name!r} holds Python objects (Object arrays), which are never pickled")
+        elif not _kept_by_numpy(dtype):
+            raise FileFormatError(
+                f"{target}: {name!r} has type {dtype.name}, which neither numpy nor .npz can hold: write a .safetensors "
+                "file"
+            )
         elif suffix == ".npz" and "\0" in name:
             raise FileFormatError(f"{target}: a .npz file can hold no array named {name!r}")
+
+
+def _kept_by_numpy(dtype: np.dtype[Any]) -> bool:
+    """Whether numpy's formats say what type they hold: of ml_dtypes' types they do not, but bfloat16 is told again."""
+    return dtype == ml_dtypes.bfloat16 or dtype.kind != "V" or dtype.names is not None or dtype.type is np.void
 
 
 def space_for(arrays: Mapping[str, int]) -> int:
     """Bytes that a file with arrays of so many bytes takes at most, whatever its format."""
     return sum(size + len(name.encode(errors="replace")) * 2 + _BESIDE for name, size in arrays.items()) + _BESIDE
+
+
+def _pending(array: NDArray[Any]) -> Pending:
+    return Pending(array.dtype, array.shape, lambda: array)
 
 
 def _write_npz(stream: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
