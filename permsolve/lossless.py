@@ -2,6 +2,8 @@
 
 Pool & Yu (NeurIPS 2021, figure 4) set the smallest entries of a matrix to zero, more and more of them, and ask when a
 permutation is found under which the N:M pattern keeps all the others.
+
+Which of several equal entries become zero first is free, and chosen for the best (:mod:`permsolve.smallest`).
 """
 
 from dataclasses import asdict, dataclass
@@ -14,10 +16,9 @@ from permsolve.api import solve
 from permsolve.checks import is_number
 from permsolve.errors import InvalidOptionError, InvalidProblemError
 from permsolve.pattern import Pattern
-from permsolve.permutation import to_groups
-from permsolve.problem import Problem
+from permsolve.smallest import Entries, refuse_not_finite
 from permsolve.status import StopReason
-from permsolve.weights import as_matrix, as_weight, working_dtype
+from permsolve.weights import as_weight, working_dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class LosslessTrial:
     sparsity : float
         Share of the entries that are zero.
     kept : float
-        Share of the nonzeros that the best permutation found keeps; 1 when none is dropped.
+        Share of the nonzeros that the best permutation found keeps, of equal entries those zero that it would drop; 1
+        when none is dropped.
     impossible : bool
         Whether it is proven that no permutation keeps them all.
     seconds : float
@@ -56,10 +58,10 @@ class LosslessStudy:
     pattern : Pattern
         The pattern.
     sparsity : float
-        Share of zeros from which on :attr:`permutation` drops nothing: an upper bound of the least possible, since
-        a search that fails proves nothing.
+        Share of zeros from which on :attr:`permutation` drops nothing (see :meth:`prune`): an upper bound of the least
+        possible, since a search that fails proves nothing.
     lower : float
-        Below this share every permutation drops something: proven.
+        Below this share every permutation drops something, whichever of equal entries are zero: proven.
     given : float
         Share of zeros from which on the given order drops nothing.
     permutation : ndarray of int64, shape (columns,)
@@ -80,6 +82,37 @@ class LosslessStudy:
     trials: tuple[LosslessTrial, ...]
     solver: str
     interrupted: bool = False
+
+    def prune(self, weight: Any) -> NDArray[Any]:
+        """A copy of the weight with the share :attr:`sparsity` of zeros, of which :attr:`permutation` drops nothing.
+
+        The smallest entries are zero, of equal ones those that the permutation has no room for.
+
+        Parameters
+        ----------
+        weight : array_like, shape (out, in) or (out, in, k...)
+            The weight that was studied.
+
+        Returns
+        -------
+        ndarray
+            Of the same shape and dtype, its columns in their original order.
+
+        Raises
+        ------
+        InvalidProblemError
+            When it is no weight, not finite, or has another number of columns.
+        """
+        array = as_weight(weight)
+        entries = Entries(array, self.pattern)
+        if entries.magnitudes.shape[1] != self.permutation.shape[0]:
+            raise InvalidProblemError(
+                f"the permutation orders {self.permutation.shape[0]} columns: axis 1 of shape {array.shape} must have "
+                "as many"
+            )
+        gone = entries.surplus(self.permutation)
+        shaped = np.moveaxis(gone.reshape(array.shape[0], *array.shape[2:], array.shape[1]), -1, 1)
+        return np.where(shaped, array.dtype.type(0), array)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
@@ -134,8 +167,8 @@ def lossless_sparsity(
 
     More zeros never hurt a permutation, so the sparsity is found by bisection, between what is proven impossible and
     what is reached. Every permutation that a search brings is judged by the sparsity from which on it drops nothing,
-    which is read off the ranks of the entries, whether or not it was lossless where it was searched. Ctrl-C ends
-    it with what is known by then.
+    which is read off the entries, whether or not it was lossless where it was searched. Of equal entries those are zero
+    for which there is no room. Ctrl-C, or too little memory for another search, ends it with what is known by then.
 
     Parameters
     ----------
@@ -174,37 +207,37 @@ def lossless_sparsity(
     if not is_number(tolerance) or not 0.0 < tolerance < 1.0:
         raise InvalidOptionError(f"tolerance must be a share between 0 and 1, got {tolerance!r}")
     parsed = Pattern.parse(pattern)
-    matrix = as_matrix(as_weight(weight))
-    size = matrix.size
-    ranks = _ranks(matrix)
-    zeros = size - int(np.count_nonzero(matrix))
-    best = np.arange(matrix.shape[1])
-    reached = given = max(zeros, _zeros_needed(ranks, best, parsed))
+    entries = Entries(as_weight(weight), parsed)
+    size = entries.size
+    best = np.arange(entries.magnitudes.shape[1])
+    reached = given = entries.needed(best)
     # What is still to be tried are the numbers of zeros from `low` up to `reached`.
-    proven = low = max(zeros, _zeros_needed_by_rows(ranks, parsed))
+    proven = low = entries.needed_by_rows()
     trials: list[LosslessTrial] = []
     interrupted = False
     while not interrupted and low < reached and (reached - low > tolerance * size or not trials):
         # The first search is for what may well be impossible: its permutation narrows the range at once.
-        count = low + (reached - low) // 2 if trials else low
-        result = solve(
-            Problem((ranks >= count).astype(np.float32), parsed),
-            solver,
-            time_limit=time_limit,
-            seed=seed,
-            workers=workers,
-        )
-        nonzeros = size - count
-        impossible = result.bound < nonzeros - 0.5  # whole numbers: a bound below them rules them out
+        level = entries.level(low + (reached - low) // 2 if trials else low)
+        try:
+            result = solve(level.problem(entries), solver, time_limit=time_limit, seed=seed, workers=workers)
+        except MemoryError:
+            if not trials:
+                raise
+            break
+        possible = level.least(result.bound)
         trials.append(
-            LosslessTrial(count / size, result.value / nonzeros if nonzeros else 1.0, impossible, result.runtime)
+            LosslessTrial(
+                level.count / size,
+                level.kept(entries, result.permutation),
+                possible > level.count,
+                result.runtime,
+            )
         )
-        needed = max(zeros, _zeros_needed(ranks, result.permutation, parsed))
+        needed = entries.needed(result.permutation)
         if needed < reached:
             reached, best = needed, np.array(result.permutation)
-        if needed > count:
-            low = count + 1
-            proven = low if impossible else proven
+        proven = max(proven, possible)
+        low = max(low, proven, level.count + 1 if needed > level.count else low)
         interrupted = result.stop_reason == StopReason.INTERRUPTED
     return LosslessStudy(
         parsed,
@@ -218,37 +251,8 @@ def lossless_sparsity(
     )
 
 
-def _ranks(matrix: NDArray[Any]) -> NDArray[np.int64]:
-    """The place of each entry in the order in which :func:`prune_smallest` sets them to zero."""
-    ranks = np.empty(matrix.size, np.int64)
-    ranks[_by_magnitude(matrix)] = np.arange(matrix.size)
-    return ranks.reshape(matrix.shape)
-
-
 def _by_magnitude(weight: NDArray[Any]) -> NDArray[np.int64]:
     """Places of all entries in the flat weight, the smallest first."""
+    refuse_not_finite(weight)
     values = weight.astype(working_dtype(weight.dtype), copy=False)  # the least integer has no positive counterpart
-    if not np.isfinite(values).all():
-        place = tuple(int(k) for k in np.argwhere(~np.isfinite(values))[0])
-        raise InvalidProblemError(
-            f"a weight must be finite: entry {place} is {values[place]} (numpy.nan_to_num cleans)"
-        )
     return np.argsort(np.abs(values), axis=None, kind="stable")
-
-
-def _zeros_needed(ranks: NDArray[np.int64], permutation: NDArray[np.int64], pattern: Pattern) -> int:
-    """How many of the smallest entries must be zero for a permutation to drop nothing.
-
-    Of each row of each group all but the N largest.
-    """
-    padded = np.concatenate([ranks, np.full((ranks.shape[0], 1), -1)], axis=1)
-    groups = np.minimum(to_groups(permutation, pattern), ranks.shape[1])  # padding columns hold nothing
-    rest = np.sort(padded[:, groups], axis=2)[:, :, pattern.m - pattern.n - 1]
-    return int(rest.max()) + 1
-
-
-def _zeros_needed_by_rows(ranks: NDArray[np.int64], pattern: Pattern) -> int:
-    """How many of the smallest entries must be zero in any case: of each row all but what the pattern keeps."""
-    columns = ranks.shape[1]
-    kept = pattern.kept_per_row(columns)
-    return int(np.sort(ranks, axis=1)[:, columns - kept - 1].max()) + 1 if kept < columns else 0

@@ -1,6 +1,7 @@
 """The least sparsity that N:M takes without loss, against plain loops."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,92 @@ def test_the_permutation_does_what_it_says() -> None:
         assert not trial.lossless or trial.sparsity >= study.sparsity
 
 
+def _least_with_ties(weight: NDArray[Any], n: int, m: int) -> float:
+    """The least share of zeros over all partitions and all sets of smallest entries, by going through both."""
+    magnitudes = np.abs(weight)
+    size, best = weight.size, weight.size
+    for groups in oracle.partitions(range(weight.shape[1]), m):
+        for zeros in range(int((weight == 0).sum()), best):
+            last = np.sort(magnitudes, axis=None)[zeros - 1] if zeros else -1.0
+            certain = magnitudes < last
+            choices = np.argwhere(magnitudes == last)
+            for chosen in itertools.combinations(choices.tolist(), zeros - int(certain.sum())):
+                pruned = np.where(certain, 0.0, weight)
+                for row, column in chosen:
+                    pruned[row, column] = 0.0
+                if _drops_nothing(pruned, groups, n):
+                    best = zeros
+                    break
+            if best == zeros:
+                break
+    return best / size
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.integers(1, 3),
+    columns=st.sampled_from([4, 5, 6]),
+    pattern=st.sampled_from([(1, 2), (2, 4), (1, 4), (2, 3)]),
+    levels=st.integers(1, 3),
+    seed=st.integers(0, 10**6),
+)
+def test_of_equal_entries_the_best_become_zero(
+    rows: int, columns: int, pattern: tuple[int, int], levels: int, seed: int
+) -> None:
+    """Ternary and other coarse weights: what is found is the least over every choice, and so is what is proven."""
+    weight = np.random.default_rng(seed).integers(-levels, levels + 1, (rows, columns)).astype(float)
+    parsed = Pattern(*pattern)
+    study = lossless_sparsity(weight, parsed, solver="exhaustive", tolerance=1e-9, workers=1)
+    least = _least_with_ties(weight, *pattern)
+    assert study.lower == pytest.approx(least)
+    assert study.sparsity == pytest.approx(least)
+    pruned = study.prune(weight)
+    assert (pruned == 0).mean() == pytest.approx(study.sparsity)
+    assert np.abs(pruned[pruned != 0]).min(initial=np.inf) >= np.abs(weight[pruned == 0]).max(initial=0.0)
+    assert nm_violations(pruned[:, study.permutation], parsed).size == 0
+
+
+def test_a_weak_search_proves_nothing_that_is_false() -> None:
+    """On a ternary matrix that is too large for a proof the two stay on their sides of what `prune` reaches."""
+    weight = np.sign(np.round(0.9 * np.random.default_rng(0).normal(size=(16, 24))))
+    studies = [lossless_sparsity(weight, "2:4", solver=name, workers=1) for name in ("identity", "greedy")]
+    reached = min((study.prune(weight) == 0).mean() for study in studies)
+    assert all(study.lower <= reached <= study.sparsity for study in studies)
+    assert all(trial.kept <= 1.0 for study in studies for trial in study.trials)
+
+
+def test_convolutions_and_other_weights_can_be_pruned() -> None:
+    """In their own shape and type; another width is refused."""
+    weight = np.random.default_rng(0).integers(-2, 3, (4, 8, 3, 3)).astype(np.int8)
+    study = lossless_sparsity(weight, "2:4", solver="greedy")
+    pruned = study.prune(weight)
+    assert (pruned.shape, pruned.dtype) == (weight.shape, weight.dtype)
+    assert nm_violations(pruned[:, study.permutation], Pattern(2, 4)).size == 0
+    assert (pruned == 0).mean() == pytest.approx(study.sparsity)
+    with pytest.raises(InvalidProblemError, match="orders 8 columns"):
+        study.prune(weight[:, :4])
+
+
+def test_too_little_memory_for_another_search_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what the first has found; when the first has none there is nothing to tell."""
+    weight, calls = np.random.default_rng(0).random((16, 32)), []
+
+    def second_is_too_much(*args: Any, **kwargs: Any) -> Result:
+        calls.append(args)
+        if len(calls) == 2:
+            raise MemoryError
+        return solve(*args, **kwargs)
+
+    monkeypatch.setattr("permsolve.lossless.solve", second_is_too_much)
+    study = lossless_sparsity(weight, solver="greedy", tolerance=1e-9)
+    assert len(study.trials) == 1
+    calls.append(())
+    calls.pop(0)
+    calls.pop(0)
+    with pytest.raises(MemoryError):
+        lossless_sparsity(weight, solver="greedy", tolerance=1e-9)
+
+
 def test_edges() -> None:
     """Nothing to do: all zeros, N:M already, fewer columns than N."""
     assert lossless_sparsity(np.zeros((3, 8))).sparsity == 1.0
@@ -100,7 +187,7 @@ def test_wrong_arguments() -> None:
     with pytest.raises(InvalidOptionError, match="tolerance"):
         lossless_sparsity(np.ones((2, 8)), tolerance=0.0)
     with pytest.raises(UnknownSolverError):
-        lossless_sparsity(np.ones((2, 8)), solver="none")
+        lossless_sparsity(np.arange(16.0).reshape(2, 8), solver="none")
 
 
 def test_the_least_integer_is_the_largest_magnitude() -> None:

@@ -39,5 +39,9 @@ def refuse_unread(source: Path, unread: Sequence[TensorInfo], done: str) -> None
     named = ", ".join(f"{info.name} ({info.dtype})" for info in unread[:_SHOWN])
     named += ", ..." if len(unread) > _SHOWN else ""
     count = "1 tensor was" if len(unread) == 1 else f"{len(unread)} tensors were"
-    remedy = "; name one of integers by --tensor of check or solve" if any(info.integer and info.eligible for info in unread) else ""
+    remedy = (
+        "; name one of integers by --tensor of check or solve"
+        if any(info.integer and info.eligible for info in unread)
+        else ""
+    )
     raise FileFormatError(f"{source}: {count} not {done}: {named}{remedy}")

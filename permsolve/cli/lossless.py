@@ -38,6 +38,7 @@ def lossless(
     """How sparse must a weight be, its smallest entries zero, to become N:M without losing a nonzero?
 
     The least sparsity at which a permutation was found (Pool & Yu 2021, figure 4), and the one below which none exists.
+    Of equal entries those become zero for which a permutation has no room.
     """
     check_output(out, "--out", (".npy", ".npz", ".safetensors"), source)
     check_output(json_path, "--json", (".json",), source)

@@ -75,8 +75,8 @@ def refuse_unheld(path: str | os.PathLike[str], dtypes: Mapping[str, np.dtype[An
             raise FileFormatError(f"{target}: {name!r} holds Python objects (Object arrays), which are never pickled")
         elif not _kept_by_numpy(dtype):
             raise FileFormatError(
-                f"{target}: {name!r} has type {dtype.name}, which neither numpy nor .npz can hold: write a .safetensors "
-                "file"
+                f"{target}: {name!r} has type {dtype.name}, which neither .npy nor .npz can hold: write a "
+                ".safetensors file"
             )
         elif suffix == ".npz" and "\0" in name:
             raise FileFormatError(f"{target}: a .npz file can hold no array named {name!r}")

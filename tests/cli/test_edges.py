@@ -176,7 +176,7 @@ def test_apply_copies_what_numpy_cannot_read(run: Run, tmp_path: Path) -> None:
     assert out.read_bytes() == model.read_bytes()[: -weight.nbytes] + weight[:, order].tobytes()
     answer = run("apply", model, permutations, "--out", out.with_suffix(".npz"))
     assert answer.code == 2
-    assert "o.npz: 'q' has type float8_e4m3fn, which neither numpy nor .npz can hold" in answer.err
+    assert "o.npz: 'q' has type float8_e4m3fn, which neither .npy nor .npz can hold" in answer.err
     assert "write a .safetensors file" in answer.err
     assert not out.with_suffix(".npz").exists()
 
