@@ -12,6 +12,8 @@ from permsolve.errors import InvalidOptionError, InvalidProblemError
 # As in SparseGPT (Frantar & Alistarh 2023).
 DAMPING = 0.01
 _SYMMETRY = 1e-4
+# Mean squares below this are rounded to nothing, or nearly, in second moments of float32.
+_TINY = float(np.finfo(np.float32).tiny)
 _STRIP = 256
 _NOT_FINITE = "second moments of inputs must be finite: clean the calibration data"
 
@@ -30,8 +32,9 @@ class InputMoments:
     mean_square : array_like, shape (d,) or (groups, d)
         Mean of the squares of each feature, kept as float64.
     second_moment : array_like, shape (d, d) or (groups, d, d), optional
-        Mean of ``x x^T``; float32 stays float32, everything else becomes float64. Its diagonal is ``mean_square``. An
-        array that is mapped from a file stays there.
+        Mean of ``x x^T``; float32 stays float32, everything else becomes float64. Its diagonal is ``mean_square``
+        (what is below the smallest normal number of float32 may be 0 there). An array that is mapped from a file stays
+        there.
     samples : int, default 0
         How many samples were seen, 0 when unknown.
 
@@ -97,6 +100,20 @@ class InputMoments:
         if second.ndim not in (2, 3) or second.shape[-1] != second.shape[-2]:
             raise InvalidProblemError(f"second moments have shape (d, d) or (groups, d, d), got {second.shape}")
         return cls(np.diagonal(second, axis1=-2, axis2=-1), second, samples)
+
+    @classmethod
+    def uniform(cls, groups: int, features: int, mean_square: float) -> "InputMoments":
+        """Moments of features that are all alike and independent, as if no sample was seen: of a few numbers only."""
+        means = np.full((groups, features), float(mean_square))
+        line = np.zeros(2 * features - 1)
+        line[features - 1] = mean_square
+        step = line.itemsize  # entry (i, j) is line[features - 1 - i + j]
+        second = np.lib.stride_tricks.as_strided(
+            line[features - 1 :], (groups, features, features), (0, -step, step), writeable=False
+        )
+        new = object.__new__(cls)
+        new._set(means, second, None, 0, {DAMPING: np.full((groups, features), 1.0 / (mean_square * (1.0 + DAMPING)))})
+        return new
 
     @classmethod
     def from_samples(cls, samples: ArrayLike) -> "InputMoments":
@@ -199,7 +216,7 @@ class InputMoments:
         if not damping >= 0.0:
             raise InvalidOptionError(f"damping must be >= 0, got {damping!r}")
         matrix = np.array(self.second_moment_of(group), np.float64)
-        diagonal = np.diagonal(matrix)
+        diagonal = self.mean_square[group]  # in float64: in float32 the smallest are rounded to 0
         live = diagonal > 0.0
         matrix[np.diag_indices_from(matrix)] = np.where(
             live, diagonal + damping * diagonal[live].mean() if live.any() else 0.0, 1.0
@@ -295,8 +312,9 @@ def _check_second(second: NDArray[Any], mean_square: NDArray[np.float64]) -> Non
             f"second moments of {groups} groups of {features} features have shape {(groups, features, features)}, "
             f"got {second.shape}"
         )
+    lost = 0.0 if second.dtype == np.float64 else _TINY
     for group, diagonal in zip(second, mean_square, strict=True):
-        if not np.allclose(np.diagonal(group), diagonal, rtol=_SYMMETRY, atol=0.0):
+        if not np.allclose(np.diagonal(group), diagonal, rtol=_SYMMETRY, atol=lost):
             if not np.isfinite(np.diagonal(group)).all():
                 raise InvalidProblemError(_NOT_FINITE)
             raise InvalidProblemError("the diagonal of the second moments must be the mean squares")

@@ -149,7 +149,7 @@ def permute_(
     check_module(model)
     _refuse_masks(model)
     chosen = _chosen(model, include, exclude)
-    worth.check(chosen)
+    worth = worth.checked(chosen)
     before = sum(_kept(weight, parsed, worth) for weight in chosen)
     traced = spec if spec is not None else trace(model, example_inputs, free_outputs=free_outputs)
     reference = Reference(model, example_inputs, seed) if verify else None
@@ -213,7 +213,7 @@ def permute_(
             max_relative_error=error,
             outputs=orders,
             gathered={name: traced.readers[name].entries for name in gathered},
-            notes={**groups.notes, **(reference.notes if reference is not None else {})},
+            notes={**groups.notes, **(reference.notes if reference is not None else {}), **worth.notes()},
         )
         undo.pop_all()
     return report

@@ -12,6 +12,7 @@ from permsolve.errors import InvalidOptionError
 from permsolve.masks import kept_value
 from permsolve.moments import InputMoments
 from permsolve.networks.calibration.calibration import Calibration
+from permsolve.networks.calibration.matching import matched
 from permsolve.networks.prunable import PrunableWeight
 from permsolve.networks.spec import Spec
 from permsolve.pattern import Pattern
@@ -39,28 +40,36 @@ class Worth:
         good = self.calibration is None or isinstance(self.calibration, Calibration)
         require(good, "calibration", "what networks.calibrate(model, batches) returns", self.calibration)
 
-    def check(self, weights: Sequence[PrunableWeight]) -> None:
-        """Refuse weights whose inputs are not known, where the saliency needs them.
+    def checked(self, weights: Sequence[PrunableWeight], update: str | None = None) -> "Worth":
+        """The same, with moments of what all of some weights read, where they are needed.
+
+        Parameters
+        ----------
+        weights : sequence of PrunableWeight
+            All that are weighed, and fitted.
+        update : str or None
+            How they are fitted, see :func:`permsolve.networks.prune_`.
 
         Raises
         ------
         InvalidOptionError
-            With the name of the first one, and the remedy.
+            When there is no calibration, or it does not fit: with the name of the first weight, and the remedy.
         """
-        if self.saliency.needs is None:
-            return
+        needs = self.saliency.needs
+        need = None if needs is None else f"saliency {self.saliency.name!r}"
+        if update is not None:
+            need = f"update={update!r}"
         if self.calibration is None:
-            raise InvalidOptionError(
-                f"saliency {self.saliency.name!r} needs a calibration: give calibration=networks.calibrate(model, "
-                "batches)"
-            )
-        for weight in weights:
-            if weight.name not in self.calibration:
-                why = self.calibration.missing.get(weight.name, "it was left out")
-                raise InvalidOptionError(
-                    f"saliency {self.saliency.name!r} needs moments of what {weight.name} reads, and the calibration "
-                    f"has none ({why}): leave the layer out with exclude=, or calibrate anew"
-                )
+            if need is None:
+                return self
+            raise InvalidOptionError(f"{need} needs a calibration: give calibration=networks.calibrate(model, batches)")
+        full = update is not None or needs == "second_moment"
+        return replace(self, calibration=matched(self.calibration, weights, need, full))
+
+    def notes(self) -> dict[str, str]:
+        """Weights of which it is not known what they read -> what is done about it, and why it is not."""
+        assumed = {} if self.calibration is None else self.calibration.assumed
+        return {name: f"taken by magnitude, with values as they were: {reason}" for name, reason in assumed.items()}
 
     def inputs(self, weight: PrunableWeight, rows: tuple[int, int] | None = None) -> InputMoments | None:
         """What a weight, or some of its rows, is multiplied by; None where the saliency does not look at it."""

@@ -15,6 +15,7 @@ from permsolve.moments import InputMoments
 from permsolve.networks.calibration.batches import Batches, call
 from permsolve.networks.calibration.calibration import Calibration
 from permsolve.networks.calibration.geometry import Geometry
+from permsolve.networks.calibration.matching import column_norms
 from permsolve.networks.calibration.sharing import Diverged, Notes, Tokens
 from permsolve.networks.calibration.sums import Sums
 from permsolve.networks.calibration.watching import has_standard_forward, watched
@@ -68,7 +69,8 @@ def calibrate(
     Returns
     -------
     Calibration
-        Moments by name of the weight (``layer.weight``). Layers that were not reached are in its ``missing``.
+        Moments by name of the weight (``layer.weight``). Layers that were not reached are in its ``missing``;
+        whatever uses the calibration goes by the magnitude of their weights, and says so.
 
     Raises
     ------
@@ -105,8 +107,13 @@ def calibrate(
         run = _Run(model, layers, Batches(batches), moments == "full", memory_limit, store, progress)
         run.device = stack.enter_context(running(model, device))
         found = run.all()
-    missing = {name: _reason(layers[name]) for name in weights if name not in found}
-    return Calibration({name: found[name] for name in weights if name in found}, missing)
+    missing = {name: unseen(layers[name]) for name in weights if name not in found}
+    columns = {name: column_norms(weight) for name, weight in weights.items() if name in found}
+    return Calibration(
+        {name: found[name] for name in weights if name in found},
+        missing,
+        columns={name: norms for name, norms in columns.items() if norms is not None},
+    )
 
 
 class _Run:
@@ -171,13 +178,13 @@ class _Run:
         self, leaders: Mapping[str, str], sums: Mapping[str, Sums], products: Sequence[str], number: int, passes: int
     ) -> None:
         """One pass over the batches for some of the layers."""
-        notes = Notes()
+        notes, done = Notes(), 0
 
         def seen(name: str, x: Tensor, geometry: Geometry) -> None:
             notes.add(name, x, geometry)
             leader = leaders[name]
             if leader == name:
-                sums[name].add(x, geometry)
+                sums[name].add(x, geometry, done)
             elif not notes.agree(name, leader):
                 raise Diverged(name)
 
@@ -216,9 +223,10 @@ def _watch_first(modules: Sequence[nn.Module]) -> bool:
     return not parametrized or projection or not all(has_standard_forward(module) for module in modules)
 
 
-def _reason(modules: Sequence[nn.Module]) -> str:
+def unseen(modules: Sequence[nn.Module]) -> str:
+    """Why nothing is known of what layers with one weight read."""
     if all(has_standard_forward(module) for module in modules):
-        return "no batch calls its layer, and no product with the whole weight was seen"
+        return "no batch reaches its layer, and no product with the whole weight was seen"
     return "its layer has a forward of its own, in which no product with the whole weight was seen"
 
 

@@ -22,6 +22,8 @@ from permsolve.networks.spec import INPUT_AXIS, AxisUse, Spec
 
 FORMAT = "permsolve-calibration"
 FORMAT_VERSION = 1
+# Before the name of a weight, in a file: the norms of its columns.
+_COLUMNS = "columns of "
 # What a weight is made from: itself, or the one part of it under a mask or weight_norm that has its columns.
 _SOURCES = (
     "weight",
@@ -42,11 +44,29 @@ class Calibration(Mapping[str, InputMoments]):
         The moments.
     missing : mapping of str to str, optional
         Weight whose layer was not reached -> why.
+    columns : mapping of str to ndarray, optional
+        Weight -> norms of its columns when it was calibrated, shape (groups, features): what tells whether another
+        weight is meant, or another order.
+    notes : mapping of str to str, optional
+        Weight -> what is to be known of its moments: where padding could not be told apart, for instance.
+    assumed : mapping of str to str, optional
+        Weight that was not reached, and whose inputs are taken to be all alike -> why.
     """
 
-    def __init__(self, moments: Mapping[str, InputMoments], missing: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        moments: Mapping[str, InputMoments],
+        missing: Mapping[str, str] | None = None,
+        *,
+        columns: Mapping[str, NDArray[np.float64]] | None = None,
+        notes: Mapping[str, str] | None = None,
+        assumed: Mapping[str, str] | None = None,
+    ) -> None:
         self._moments = dict(moments)
         self.missing = dict(missing or {})
+        self.columns = dict(columns or {})
+        self.notes = dict(notes or {})
+        self.assumed = dict(assumed or {})
 
     def __getitem__(self, name: str) -> InputMoments:
         return self._moments[name]
@@ -64,6 +84,17 @@ class Calibration(Mapping[str, InputMoments]):
         return (
             f"Calibration({len(self)} weights, {shared} different inputs, {kind if self else 'empty'}, "
             f"{len(self.missing)} missing)"
+        )
+
+    def assuming(self, moments: Mapping[str, InputMoments]) -> "Calibration":
+        """The same with moments that are assumed for some of the weights that are missing."""
+        missing = {name: reason for name, reason in self.missing.items() if name not in moments}
+        return Calibration(
+            {**self._moments, **moments},
+            missing,
+            columns=self.columns,
+            notes=self.notes,
+            assumed={**self.assumed, **{name: self.missing[name] for name in moments}},
         )
 
     def permuted(self, report: Report) -> "Calibration":
@@ -92,7 +123,7 @@ class Calibration(Mapping[str, InputMoments]):
                 if group.name in permutations and use.axis <= INPUT_AXIS and not use.values:
                     uses.setdefault(use.name, []).append((use, permutations[group.name]))
         done: dict[tuple[Any, ...], InputMoments] = {}
-        found = {}
+        found, columns = {}, dict(self.columns)
         for name, moments in self._moments.items():
             steps = [
                 _Step.of(name, use, permutation, spec.shapes[owner], moments)
@@ -106,7 +137,12 @@ class Calibration(Mapping[str, InputMoments]):
                     moments = step.apply(moments)
                 done[key] = moments
             found[name] = done[key]
-        return Calibration(found, self.missing)
+            if steps and name in columns:
+                norms = InputMoments(columns[name])
+                for step in steps:
+                    norms = step.apply(norms)
+                columns[name] = norms.mean_square
+        return Calibration(found, self.missing, columns=columns, notes=self.notes, assumed=self.assumed)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write a ``.safetensors`` file; shared moments are stored once, and the file appears whole or not at all.
@@ -132,10 +168,13 @@ class Calibration(Mapping[str, InputMoments]):
                 tensors[f"{number}.mean_square"] = Pending(means.dtype, means.shape, partial(np.asarray, means))
                 if moments.full:
                     tensors[f"{number}.second_moment"] = Pending(moments.dtype, shape, partial(_second, moments))
+        for name, norms in self.columns.items():
+            tensors[f"{_COLUMNS}{name}"] = Pending(norms.dtype, norms.shape, partial(np.asarray, norms))
         document = {
             "inputs": {name: numbers[id(moments)] for name, moments in self._moments.items()},
             "samples": samples,
             "missing": self.missing,
+            "notes": self.notes,
         }
         metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "calibration": json.dumps(document)}
         stream_safetensors(target, tensors, metadata)
@@ -169,6 +208,8 @@ class Calibration(Mapping[str, InputMoments]):
             return cls(
                 {str(name): inputs[int(number)] for name, number in document["inputs"].items()},
                 {str(name): str(reason) for name, reason in document["missing"].items()},
+                columns={name.removeprefix(_COLUMNS): file.read(name) for name in names if name.startswith(_COLUMNS)},
+                notes={str(name): str(note) for name, note in document.get("notes", {}).items()},
             )
 
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from permsolve.errors import InvalidOptionError
 from permsolve.moments import InputMoments
 from permsolve.networks.calibration.batches import Batches, call
 from permsolve.networks.calibration.calibrate import buffers_kept, running
@@ -69,22 +70,33 @@ class _Enough(BaseException):
 
 
 def uses_of(model: nn.Module, names: Sequence[str], batches: Iterable[object]) -> dict[str, int]:
-    """How often a model uses weights on the first batch, in the order of first uses; those that it does not, last.
+    """How often a model uses weights on a batch, the first that does use them, in the order of first uses.
+
+    Those that it uses on no batch, or on nothing at all (as an expert that got no token), come last, with 0.
 
     Raises
     ------
     InvalidOptionError
-        When there is no batch.
+        When there is no batch, or none of the weights is used.
     """
     layers = {name: modules for name, modules in layers_of(model).items() if name in names}
     used: dict[str, int] = {}
-    batch = Batches(batches).first
+    with running(model, None) as device, buffers_kept(model):
+        for number, batch in enumerate(Batches(batches), 1):
+            sizes: dict[str, list[int]] = {}
 
-    def note(name: str, x: Tensor, geometry: Geometry) -> None:
-        used[name] = used.get(name, 0) + 1
+            def note(name: str, x: Tensor, geometry: Geometry, sizes: dict[str, list[int]] = sizes) -> None:
+                sizes.setdefault(name, []).append(x.numel())
 
-    with running(model, None) as device, buffers_kept(model), watched(layers, note, list(layers)):
-        call(model, batch, device)
+            with watched(layers, note, list(layers)):
+                call(model, batch, device, number)
+            used |= {name: len(calls) for name, calls in sizes.items() if name not in used and any(calls)}
+            if len(used) == len(layers):
+                break
+    if not used and names:
+        raise InvalidOptionError(
+            f"no batch reaches any of the layers that are to be pruned ({names[0]}, ...): give calibration data that do"
+        )
     return used | {name: 0 for name in names if name not in used}
 
 
@@ -140,7 +152,7 @@ def calibrate_pair(
         if [(x.shape, geometry) for x, geometry in seen[model]] != [(x.shape, geometry) for x, geometry in seen[dense]]:
             return None
         for (x, geometry), (y, _) in zip(seen[model], seen[dense], strict=True):
-            sums.add(x, geometry)
+            sums.add(x, geometry, number)
             for ours, theirs in zip(geometry.rows(x, sums.features), geometry.rows(y, sums.features), strict=True):
                 with torch.no_grad():
                     outputs = torch.einsum("sgd,god->sgo", theirs.to(flat.dtype), flat).float()

@@ -1,5 +1,7 @@
 """Running sums of the second moments of what one layer reads."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -7,9 +9,12 @@ from permsolve.errors import InvalidNetworkError
 from permsolve.moments import InputMoments
 from permsolve.networks.calibration.geometry import Geometry, moments_of
 
+# Inputs whose largest value lies between have products, and sums of them, that float32 holds.
+_SMALL, _LARGE = 1e-12, 1e15
+
 
 class Sums:
-    """Sums in float64 of products that are made in float32, or in float64 where inputs are.
+    """Sums in float64 of products that are made in float32, or in float64 where float32 could not hold them.
 
     Parameters
     ----------
@@ -27,8 +32,8 @@ class Sums:
         self._total: Tensor | None = None
         self._double = False
 
-    def add(self, x: Tensor, geometry: Geometry) -> None:
-        """Add what the layer reads in one call.
+    def add(self, x: Tensor, geometry: Geometry, batch: int) -> None:
+        """Add what the layer reads in one call, with a batch of this number.
 
         Raises
         ------
@@ -40,20 +45,27 @@ class Sums:
                 f"{self.name} reads from the meta device, where there are no values: load the weights first"
             )
         for rows in geometry.rows(x, self.features):
-            if not len(rows):
-                continue
-            found = moments_of(rows, self.full)
-            if not torch.isfinite(found.diagonal(dim1=1, dim2=2) if self.full else found).all():
-                raise InvalidNetworkError(
-                    f"{self.name} reads NaN, infinite or huge values: look at the calibration data, or leave the layer "
-                    "out with exclude="
-                )
-            self.samples += len(rows)
-            self._double |= rows.dtype == torch.float64
-            if self._total is None:
-                self._total = found.double()
-            else:
-                self._total += found
+            if len(rows):
+                self._add(rows, batch)
+
+    def _add(self, rows: Tensor, batch: int) -> None:
+        largest = max(map(abs, torch.stack(torch.aminmax(rows)).tolist()))  # NaN where one is NaN
+        if not math.isfinite(largest):
+            raise InvalidNetworkError(self._refusal(batch, "NaN or infinity"))
+        if largest and not _SMALL < largest < _LARGE:
+            rows = rows.double()
+        found = moments_of(rows, self.full)
+        if largest >= _LARGE and not torch.isfinite(found).all():
+            raise InvalidNetworkError(self._refusal(batch, f"values up to {largest:.3g}, whose squares are infinite,"))
+        self.samples += len(rows)
+        self._double |= rows.dtype == torch.float64
+        if self._total is None:
+            self._total = found.double()
+        else:
+            self._total += found
+
+    def _refusal(self, batch: int, what: str) -> str:
+        return f"{self.name} reads {what} in batch {batch}: look at this batch, or leave the layer out with exclude="
 
     def moments(self) -> InputMoments | None:
         """Means of all that was added, None when nothing was; the sums are used up."""

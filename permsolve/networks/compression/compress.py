@@ -120,6 +120,7 @@ def compress_(
         recipe=chosen,
         permutation=permutation,
         layers=masks.errors,
+        notes=calibration.notes | masks.notes,
         output_error=_change(before, _outputs(model, example_inputs)),
     )
 

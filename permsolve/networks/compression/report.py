@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ class CompressionReport:
     output_error : float
         Mean square of the change of the outputs on the example inputs, as a share of theirs, over all outputs of
         floating point.
+    notes : dict of str to str
+        Weight -> what is to be known of how it was calibrated and pruned: that no calibration data reached it, say.
     """
 
     pattern: Pattern
@@ -44,6 +46,7 @@ class CompressionReport:
     permutation: Report | None
     layers: Mapping[str, LayerError]
     output_error: float
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         coverage = "not permuted" if self.permutation is None else f"coverage {100 * self.permutation.coverage:.1f} %"
@@ -57,7 +60,8 @@ class CompressionReport:
         rows = [("weight", "error masked %", "error %")]
         for name, error in self.layers.items():
             rows.append((name, f"{100 * error.masked:.3f}", f"{100 * error.updated:.3f}"))
-        return "\n".join([*aligned(rows), repr(self)])
+        notes = [f"{name}: {note}" for name, note in self.notes.items()]
+        return "\n".join([*aligned(rows), *notes, repr(self)])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
@@ -69,6 +73,7 @@ class CompressionReport:
             "permutation": None if self.permutation is None else self.permutation.to_dict(),
             "layers": {name: asdict(error) for name, error in self.layers.items()},
             "output_error": self.output_error,
+            "notes": dict(self.notes),
         }
 
     def save(self, path: str | PathLike[str]) -> None:

@@ -6,8 +6,17 @@ from permsolve.networks.pruning.update import LayerError
 
 
 class Masks(dict[str, Tensor]):
-    """Name of a weight -> its mask; ``errors`` has the :class:`LayerError` of each whose inputs are known."""
+    """Name of a weight -> its mask.
+
+    Attributes
+    ----------
+    errors : dict of str to LayerError
+        Weight -> by how much the outputs of its layer change, where its inputs are known.
+    notes : dict of str to str
+        Weight -> what is to be known of how it was pruned: that no calibration data reached it, for instance.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.errors: dict[str, LayerError] = {}
+        self.notes: dict[str, str] = {}

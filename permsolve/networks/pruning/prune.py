@@ -14,7 +14,10 @@ from torch.nn.utils import parametrize
 
 from permsolve.errors import InvalidNetworkError, InvalidOptionError, InvalidProblemError
 from permsolve.masks import nm_mask
+from permsolve.moments import InputMoments
 from permsolve.networks.calibration import Calibration, calibrate
+from permsolve.networks.calibration.calibrate import unseen
+from permsolve.networks.calibration.matching import completed
 from permsolve.networks.calibration.paired import PairedMoments, calibrate_pair, uses_of
 from permsolve.networks.interrupts import ctrl_c_waits
 from permsolve.networks.prunable import WEIGHT, NameFilter, PrunableWeight, prunable_weights
@@ -92,7 +95,8 @@ def prune_(
     Masks
         By name of the weight (``layer.weight``) its mask, bool, True where the weight is kept. These are the
         buffers of the model, not copies. Where all second moments of what a layer reads are known, its ``errors`` tell
-        by how much the layer's outputs change, with the kept weights as they were and as they are.
+        by how much the layer's outputs change, with the kept weights as they were and as they are. A layer that the
+        calibration data do not reach (an expert that no token chose) is pruned by magnitude, and its ``notes`` say so.
 
     Raises
     ------
@@ -140,8 +144,8 @@ def prune_(
             _check_updatable(plan)
     masks = Masks()
     if batches is None:
-        worth = Worth(scores, calibration)
-        worth.check([plan.weight for plan in plans])
+        worth = Worth(scores, calibration).checked([plan.weight for plan in plans], update)
+        masks.notes |= worth.notes()
         found = [_fitted(plan, parsed, worth, update) for plan in plans]
         with ctrl_c_waits():
             for plan, fitted in zip(plans, found, strict=True):
@@ -158,22 +162,37 @@ def _prune_in_order(
     """Prune one layer after the other, in the order of their calls; an error or Ctrl-C takes all of it back."""
     dense = deepcopy(model)
     by_name = {plan.weight.name: plan for plan in plans}
+    used = uses_of(model, list(by_name), batches)
+    read: dict[str, InputMoments] = {}  # without products
     with ExitStack() as undo:
-        for name, uses in uses_of(model, list(by_name), batches).items():
+        for name, uses in used.items():
             plan = by_name[name]
-            paired = None if update is None else calibrate_pair(model, dense, name, batches, uses)
-            if paired is None:
-                module = plan.weight.module_name
-                calibration = calibrate(model, batches, include=lambda other, module=module: other == module)
+            paired = None if update is None or not uses else calibrate_pair(model, dense, name, batches, uses)
+            if paired is not None:
+                calibration = Calibration({name: paired.inputs})
+            elif uses:  # more than one way of calling it, or another one than the dense network's
+                calibration = _alone((model, dense), plan.weight, batches)
             else:
-                calibration = Calibration({name: paired.inputs}, {})
-            worth = Worth(saliency, calibration)
-            worth.check([plan.weight])
+                calibration = Calibration(read, {name: unseen([plan.weight.module])})
+                calibration = completed(calibration, [by_name[other].weight for other in read], [plan.weight])
+            worth = Worth(saliency, calibration).checked([plan.weight], update)
             fitted = _fitted(plan, pattern, worth, update, paired)
             with ctrl_c_waits():
                 undo.callback(_undo(plan.places))
                 _write(masks, plan, pattern, fitted)
+            masks.notes |= worth.notes()
+            read[name] = InputMoments(calibration[name].mean_square)
         undo.pop_all()
+
+
+def _alone(models: Sequence[nn.Module], weight: PrunableWeight, batches: Iterable[object]) -> Calibration:
+    """What one weight reads in the first of some models that calls its layer."""
+    found = Calibration({})
+    for model in models:
+        found = calibrate(model, batches, include=lambda name: name == weight.module_name)
+        if weight.name in found:
+            break
+    return found
 
 
 def _undo(places: list[Holder]) -> Callable[[], None]:

@@ -7,14 +7,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from permsolve.errors import InvalidOptionError, InvalidProblemError
+from permsolve.errors import InvalidProblemError
 from permsolve.moments import InputMoments
 from permsolve.networks.calibration import Calibration
 from permsolve.networks.calibration.paired import PairedMoments
 from permsolve.networks.prunable import WEIGHT, PrunableWeight
 from permsolve.networks.pruning.mask import mask_of
 from permsolve.pattern import Pattern
-from permsolve.reconstruction import affordable, exchange, fit_masked, output_error, pattern_groups
+from permsolve.reconstruction import affordable, exchange, fit_bounded, output_error, pattern_groups
 from permsolve.weights import as_weight
 
 UPDATES = (None, "obs", "exchange")
@@ -86,7 +86,8 @@ def fit(
     pattern : Pattern
         What the mask follows.
     calibration : Calibration or None
-        What the layer reads.
+        What the layer reads: all second moments, where values are to be fitted (:meth:`Worth.checked`). A layer whose
+        inputs are assumed keeps its values, and nothing is known of its error.
     update : one of UPDATES
         See :func:`permsolve.networks.prune_`; None tells the error only.
     allowed : Tensor of bool, shape of the weight, optional
@@ -97,15 +98,11 @@ def fit(
 
     Raises
     ------
-    InvalidOptionError
-        When values are to be fitted, and all second moments of what the layer reads are not there.
     InvalidProblemError
         When they cannot be inverted.
     """
     moments = None if calibration is None else calibration.get(weight.name)
-    if update is not None:
-        _check(weight, calibration, update)
-    if moments is None or not moments.full:
+    if calibration is None or moments is None or not moments.full or weight.name in calibration.assumed:
         return Fit(mask, None, None)
     tensor = weight.tensor.detach()
     flat = (moments.groups, -1, moments.features)
@@ -118,6 +115,7 @@ def fit(
     free = None if allowed is None else allowed.cpu().numpy().reshape(flat)
     groups = pattern_groups(tuple(tensor.shape), pattern)
     better, fitted = kept.copy(), np.empty_like(dense)
+    limit = torch.finfo(tensor.dtype).max
     for group in range(moments.groups):
         damped = moments.damped(group)
         try:
@@ -125,7 +123,7 @@ def fit(
                 one = None if free is None else free[group]
                 live = moments.mean_square[group] > 0.0  # weights of all others are worth nothing
                 better[group] = exchange(goal[group] * live, kept[group], damped, groups, one)
-            fitted[group] = fit_masked(goal[group], better[group], damped)
+            fitted[group] = fit_bounded(goal[group], better[group], damped, limit)
         except InvalidProblemError as error:
             raise InvalidProblemError(f"{weight.name}: {error}") from error
     values = torch.from_numpy(fitted.reshape(tensor.shape)).to(tensor)
@@ -135,21 +133,6 @@ def fit(
         return Fit(chosen, values, _error(dense, masked, stored * better, moments))
     share = 1.0 / paired.energy if paired.energy > 0.0 else 0.0
     return Fit(chosen, values, LayerError(paired.error(masked) * share, paired.error(stored * better) * share))
-
-
-def _check(weight: PrunableWeight, calibration: Calibration | None, update: str) -> None:
-    """Refuse an update without all second moments of what the layer reads."""
-    if calibration is None or weight.name not in calibration:
-        why = "" if calibration is None else f" ({calibration.missing.get(weight.name, 'it was left out')})"
-        raise InvalidOptionError(
-            f"update={update!r} needs moments of what {weight.name} reads{why}: give calibration=networks."
-            "calibrate(model, batches), or leave the layer out with exclude="
-        )
-    if not calibration[weight.name].full:
-        raise InvalidOptionError(
-            f"update={update!r} needs all second moments of what {weight.name} reads, and only mean squares are there: "
-            "calibrate with moments='full'"
-        )
 
 
 def _error(

@@ -136,7 +136,7 @@ def test_every_use_counts_and_equal_inputs_are_shared() -> None:
     assert calibration["q.weight"] is calibration["k.weight"] is calibration["v.weight"]
     assert len({id(one) for one in calibration.values()}) == 4
     assert calibration.missing == {
-        "idle.weight": "no batch calls its layer, and no product with the whole weight was seen"
+        "idle.weight": "no batch reaches its layer, and no product with the whole weight was seen"
     }
     assert repr(calibration) == "Calibration(6 weights, 4 different inputs, full, 1 missing)"
 
@@ -296,7 +296,7 @@ def test_the_model_is_as_it_was(fails: bool) -> None:
 def test_nan_is_refused_by_name(value: float, moments: str) -> None:
     """The layer that reads it first is named."""
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
-    with pytest.raises(InvalidNetworkError, match=r"0\.weight reads NaN, infinite"):
+    with pytest.raises(InvalidNetworkError, match=r"0\.weight reads NaN or infinity in batch 1"):
         networks.calibrate(model, [torch.full((2, 4), value)], moments=moments)
 
 

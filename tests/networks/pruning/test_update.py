@@ -116,13 +116,14 @@ class Swapped(nn.Module):
 
 
 def test_layers_are_pruned_in_the_order_of_their_calls() -> None:
-    """Also where inputs are changed in place afterwards; what is not called gets no update, and that is refused."""
+    """Also where inputs are changed in place afterwards; what is not called comes last, by magnitude."""
     model, batches = Swapped(), [torch.randn(64, 8)]
     with pytest.raises(InvalidOptionError, match=r"unused\.weight"):
-        networks.prune_(model, batches=batches, update="obs")
-    assert not torch.nn.utils.parametrize.is_parametrized(model.first)
-    masks = networks.prune_(model, batches=batches, update="obs", exclude="unused")
-    assert list(masks) == ["first.weight", "last.weight"]
+        networks.prune_(model, batches=batches, update="obs", include="unused")
+    assert not torch.nn.utils.parametrize.is_parametrized(model.unused)
+    masks = networks.prune_(model, batches=batches, update="obs")
+    assert list(masks) == ["first.weight", "last.weight", "unused.weight"]
+    assert list(masks.notes) == ["unused.weight"]
     assert masks.errors["first.weight"].updated < masks.errors["first.weight"].masked
 
 
