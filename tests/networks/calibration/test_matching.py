@@ -94,7 +94,7 @@ def test_the_same_model_cast_trained_on_or_masked() -> None:
     tuned = deepcopy(model)
     with torch.no_grad():
         for parameter in tuned.parameters():
-            parameter += 0.2 * parameter.std() * torch.randn_like(parameter)
+            parameter.add_(0.2 * parameter.std() * torch.randn_like(parameter))
     masked = deepcopy(model)
     networks.prune_(masked, "3:4")
     scaled = deepcopy(model)

@@ -93,7 +93,7 @@ def test_nothing_reached_at_all() -> None:
     model = Mixture()
     for options in ({"batches": [X]}, {"calibration": networks.calibrate(model, [X])}):
         with pytest.raises(InvalidOptionError, match=r"experts\.3\.0\.weight"):
-            networks.prune_(model, saliency="obs", include="experts.3.*", **options)  # type: ignore[arg-type]
+            networks.prune_(model, saliency="obs", include="experts.3.*", **options)
 
 
 def test_one_pass_decides() -> None:
