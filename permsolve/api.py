@@ -23,7 +23,7 @@ from permsolve.problem import Problem, check_problem
 from permsolve.registry import get_solver
 from permsolve.result import Result
 from permsolve.run import Run, TracePoint
-from permsolve.solver import Solver
+from permsolve.solver import Outcome, Solver
 from permsolve.status import Status, StopReason
 from permsolve.stopping import AnyOf, MaxIterations, MaxRuntime, StoppingCriterion
 from permsolve.versions import versions
@@ -69,7 +69,8 @@ def solve(
     -------
     Result
         The best permutation found. Ctrl-C (in the main thread) ends the search and returns it too,
-        with stop reason ``interrupted``; a second Ctrl-C raises KeyboardInterrupt.
+        with stop reason ``interrupted``; a second Ctrl-C raises KeyboardInterrupt. So does running out of memory once
+        something is found (``out of memory``).
 
     Raises
     ------
@@ -106,7 +107,7 @@ def solve(
         observer=observer,
     )
     with _interruptible(run):
-        outcome = engine.solve(problem, run)
+        outcome = _searched(engine, problem, run)
     if run.interrupted and run.stop_reason is None:  # a solver too quick to ask
         run.stop_reason = StopReason.INTERRUPTED
     if outcome.bound is not None:
@@ -136,6 +137,25 @@ def solve(
         proof=run.certificate,
         notes=dict(run.notes),
     )
+
+
+def _searched(engine: Solver, problem: Problem, run: Run) -> Outcome:
+    """What a solver comes to; what it has found by then when it runs out of memory.
+
+    Raises
+    ------
+    MemoryError
+        When it has found nothing yet.
+    """
+    begun = (run.value, run.bound)
+    try:
+        return engine.solve(problem, run)
+    except MemoryError as error:
+        if (run.value, run.bound) == begun:
+            raise
+        run.stop_reason = StopReason.MEMORY
+        run.notes["memory"] = f"ran out of memory: the best found before ({error})".removesuffix(" ()")
+        return Outcome()
 
 
 def default_time_limit(problem: Problem) -> float:

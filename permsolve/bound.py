@@ -1,7 +1,10 @@
 """Upper bounds on what any permutation keeps."""
 
 import math
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 
 from permsolve.api import checked_time_limit, checked_workers, compile_kernels, solve
@@ -9,6 +12,7 @@ from permsolve.certificate import Certificate
 from permsolve.errors import InvalidOptionError, UnsupportedProblemError
 from permsolve.pair_bound import pair_bound
 from permsolve.problem import Problem, check_problem
+from permsolve.status import StopReason
 
 METHODS = ("auto", "rows", "pairs", "groups")
 # Group-rows that are priced per second and worker, at most: 7e10 at 256 x 256, 9e10 at 1024 x 1024 (measured).
@@ -71,7 +75,8 @@ def upper_bound(
     Returns
     -------
     Bound
-        The tightest bound found and what proves it; at most the row bound.
+        The tightest bound found and what proves it; at most the row bound. Where the memory does not do for one that
+        the time allows, the others hold, and a note says so.
 
     Raises
     ------
@@ -98,27 +103,42 @@ def upper_bound(
     pass_seconds = math.comb(width, problem.pattern.m) * problem.rows / (_SPEED * threads)
     groups = method == "groups" or (method == "auto" and pass_seconds <= limit)
     pairs = method == "pairs" or (method == "auto" and width <= _PAIR_COLUMNS)
-    if groups:
-        compile_kernels("column-generation", problem)
-    if pairs:
-        pair_bound(Problem(problem.saliency[:1, : 2 * problem.pattern.m], problem.pattern))  # compiles
+    with suppress(MemoryError):  # which shows again below
+        if groups:
+            compile_kernels("column-generation", problem)
+        if pairs:
+            pair_bound(Problem(problem.saliency[:1, : 2 * problem.pattern.m], problem.pattern))  # compiles
     begun = perf_counter()
     found = [Certificate("rows", problem.row_bound)]
+    notes: dict[str, str] = {}
+
+    def add(what: str, relaxation: Callable[[], Certificate]) -> None:
+        """Add a bound if there is the memory for it: the others hold without."""
+        try:
+            found.append(relaxation())
+        except MemoryError as error:
+            notes["memory"] = f"not enough memory for the bound by {what}" + (f": {error}" if str(error) else "")
+
+    def by_pairs(granted: float) -> Certificate:
+        return pair_bound(problem, workers=threads, should_stop=lambda: perf_counter() - begun >= granted)
+
+    def by_groups() -> Certificate:
+        left = max(_NO_TIME, limit - (perf_counter() - begun))
+        result = solve(problem, "column-generation", time_limit=left, workers=threads, branch=False, start=_START_SHARE)
+        if result.stop_reason == StopReason.MEMORY:
+            notes["memory"] = "not enough memory for the bound by groups: this is how far it came"
+        return result.certificate()
+
     if pairs:
         # Something early, in case the time is too short for the groups after all.
-        granted = _PAIR_SHARE * limit if groups else limit
-        found.append(pair_bound(problem, workers=threads, should_stop=lambda: perf_counter() - begun >= granted))
+        add("pairs", partial(by_pairs, _PAIR_SHARE * limit if groups else limit))
     if groups:
         try:
-            left = max(_NO_TIME, limit - (perf_counter() - begun))
-            result = solve(
-                problem, "column-generation", time_limit=left, workers=threads, branch=False, start=_START_SHARE
-            )
-            found.append(result.certificate())
+            add("groups", by_groups)
         except UnsupportedProblemError:
             if method == "groups":
                 raise
-            found.append(pair_bound(problem, workers=threads, should_stop=lambda: perf_counter() - begun >= limit))
+            add("pairs", partial(by_pairs, limit))
     best = min(found, key=lambda certificate: certificate.bound)
     name = {"duals": "groups", "branching": "groups", "enumeration": "groups"}.get(best.method, best.method)
-    return Bound(best.bound, name, best, problem.row_bound, perf_counter() - begun)
+    return Bound(best.bound, name, best, problem.row_bound, perf_counter() - begun, notes)

@@ -22,6 +22,7 @@ from scipy.optimize import linprog
 
 from permsolve.certificate import Certificate, Layers, Node
 from permsolve.kernels.minima import BLOCK, sums_of_minima
+from permsolve.memory import require_memory
 from permsolve.pattern import Pattern
 from permsolve.problem import Problem
 
@@ -30,8 +31,10 @@ _STEPS = 150
 _PATIENCE = 6
 # Rows of the pair matrix that one task computes.
 _SLICE = 16
-# Rows of it that are mirrored at once.
+# Rows of it that are mirrored, or looked at, at once.
 _MIRRORED = 256
+# Copies of the saliency in float64 that are made beside it, sorting included.
+_COPIES = 6
 _UNIT = 2.0**-24
 _ROUNDING = 1e-11
 
@@ -77,12 +80,18 @@ def pair_bound(problem: Problem, *, workers: int = 1, should_stop: Callable[[], 
     -------
     Certificate
         Of method ``"pairs"``, or ``"rows"`` where that is tighter.
+
+    Raises
+    ------
+    MemoryError
+        When there is no room for the matrix.
     """
     rows_only = Certificate("rows", problem.row_bound)
     m = problem.pattern.m
     width = problem.columns + problem.padding
     if problem.group_count < 2 or problem.row_bound <= 0.0:
         return rows_only
+    require_memory(f"the pairs of {width} columns", 8.0 * width * (width + _COPIES * problem.rows))
     x = problem.padded.astype(np.float64, copy=False)
     scale = float(np.ldexp(1.0, int(np.frexp(x.max())[1]) - 1))
     coefficients = quadratic(problem.pattern)
@@ -134,9 +143,14 @@ def best_partners(
     pairs: NDArray[np.float64], prices: NDArray[np.float64], m: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """What the M - 1 partners that each column would choose are worth to it, prices subtracted, and who they are."""
-    gain = pairs - prices
-    partners = np.argpartition(-gain, m - 2, axis=1)[:, : m - 1]
-    return np.take_along_axis(gain, partners, axis=1).sum(axis=1) - (m - 1) * prices, partners
+    columns = pairs.shape[0]
+    best, partners = np.empty(columns), np.empty((columns, m - 1), np.int64)
+    for begin in range(0, columns, _MIRRORED):  # no copy of the whole matrix
+        part = slice(begin, begin + _MIRRORED)
+        gain = pairs[part] - prices
+        partners[part] = np.argpartition(-gain, m - 2, axis=1)[:, : m - 1]
+        best[part] = np.take_along_axis(gain, partners[part], axis=1).sum(axis=1)
+    return best - (m - 1) * prices, partners
 
 
 def factor_bound(pairs: NDArray[np.float64], prices: NDArray[np.float64], m: int) -> tuple[float, NDArray[np.int64]]:

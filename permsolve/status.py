@@ -30,3 +30,4 @@ class StopReason(StrEnum):
     GAP = "gap"
     CRITERION = "criterion"
     INTERRUPTED = "interrupted"
+    MEMORY = "out of memory"

@@ -102,6 +102,7 @@ def solve(
     from permsolve.problem import Problem
     from permsolve.registry import get_solver
     from permsolve.result import Result
+    from permsolve.status import StopReason
 
     parsed = Pattern.parse(pattern)
     get_solver(solver, **options)  # a wrong name or option shows before a large file is read
@@ -155,11 +156,14 @@ def solve(
         ended_by.add_note(left)
         raise ended_by
     if not quiet:
-        table = results_table(results) if every else result_table(*results.popitem())
+        table = results_table(results) if every else result_table(*next(iter(results.items())))
         console(to_stderr=json_path == STDOUT).print(table)
         passed_over = [f"{info.name} ({info.dtype})" for info in file.tensors() if info.unread] if every else []
         if passed_over:
             sys.stderr.write(f"permsolve: not solved, as they may be no weights: {printable(', '.join(passed_over))}\n")
+    for name, result in results.items():
+        if result.stop_reason is StopReason.MEMORY:
+            sys.stderr.write(f"permsolve: {printable(name)}: ran out of memory: {left}\n")
     if interrupted:
         sys.stderr.write(f"permsolve: interrupted: {left}\n")
         return ExitCode.INTERRUPTED

@@ -101,7 +101,11 @@ class Auto:
             if run.should_stop():
                 return Outcome()
             run.warm = True
-            outcome = get_solver("column-generation").solve(problem, run)
+            try:
+                outcome = get_solver("column-generation").solve(problem, run)
+            except MemoryError:
+                outcome = Outcome()
+                run.notes["memory"] = "not enough memory for a proof: annealing alone"
             if outcome.proven or run.should_stop():
                 return outcome
             run.warm = False  # what is left: from the heat again

@@ -120,7 +120,10 @@ class Recombine:
                     break
                 if len(pool) > POOL:
                     pool = dict(sorted(pool.items(), key=lambda entry: -entry[1])[:POOL])
-                self._recombine(problem, run, pool)
+                try:
+                    self._recombine(problem, run, pool)
+                except MemoryError:
+                    run.notes["memory"] = "not enough memory to recombine all groups: the runs alone"
                 if run.should_stop():
                     break
         return Outcome()
