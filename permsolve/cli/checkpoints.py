@@ -29,8 +29,38 @@ Include = Annotated[
 Exclude = Annotated[
     list[str] | None, typer.Option(help="Glob of layers that do not count; may be repeated.", show_default=False)
 ]
+Inputs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Arguments of a call by name (.npz) that the model is traced and verified with; may be repeated. Without "
+        "it: calls are made after the model's configuration.",
+        show_default=False,
+    ),
+]
+LeaveOut = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="GLOB",
+        help="Files, or tensors that the model does not use, which the output shall not have; may be repeated.",
+        show_default=False,
+    ),
+]
+Unchanged = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="GLOB",
+        help="Files, or tensors that the model does not use, which are copied as they are, since they read nothing but "
+        "inputs and outputs of the model; may be repeated.",
+        show_default=False,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace the output folder when it exists.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+
+
+OnDone = Callable[[], None] | None
+OnLeftOut = Callable[[str, str], None]
 
 
 class _Report(Protocol):
@@ -41,8 +71,8 @@ class _Report(Protocol):
 
 def run_conversion(
     command: str,
-    source: Path,
-    convert: Callable[[Callable[[], None] | None], _Report],
+    target: Path,
+    convert: Callable[[OnDone, OnLeftOut], _Report],
     report: Path | None,
     quiet: bool,
 ) -> int:
@@ -52,32 +82,34 @@ def run_conversion(
     ----------
     command : str
         Its name, for messages.
-    source : Path
-        The folder that is read.
+    target : Path
+        The folder that is written.
     convert : callable
-        Does it, given what to call after each axis.
+        Does it, given what to call after each axis, and for each file or tensor that is left out.
     report : Path or None
         Where the report is written.
     quiet : bool
         Whether to print nothing but errors.
     """
+    left_out: dict[str, str] = {}
     try:
-        from permsolve.networks.checkpoints.folder import CheckpointFolder
+        from permsolve.networks.checkpoints.target import solved_folder
 
         with _progress(show=not quiet) as on_done:
-            done = convert(on_done)
+            done = convert(on_done, left_out.__setitem__)
     except ModuleNotFoundError as error:
         raise MissingPackageError(f"{command} needs {error.name}: pip install 'permsolve[hf]'") from error
     except KeyboardInterrupt:
-        sys.stderr.write("permsolve: interrupted: the same command goes on from the axes that are solved\n")
+        kept = solved_folder(target).is_dir()
+        rest = "the same command goes on from the axes that are solved" if kept else "nothing was written"
+        sys.stderr.write(f"permsolve: interrupted: {rest}\n")
         return ExitCode.INTERRUPTED
     if report is not None:
         done.save(report)
     if not quiet:
         typer.echo(done.table())
-        _, left_out = CheckpointFolder.open(source).other_files()
-        for file in left_out:
-            sys.stderr.write(f"permsolve: {printable(str(file))} was left out: weights in another format\n")
+        for name, why in left_out.items():
+            sys.stderr.write(f"permsolve: {printable(name)} was left out: {why}\n")
     return ExitCode.OK
 
 

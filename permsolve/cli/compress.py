@@ -1,7 +1,6 @@
 """``permsolve compress``."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +10,17 @@ from permsolve.cli.checkpoints import (
     Exclude,
     Force,
     Include,
+    Inputs,
+    LeaveOut,
+    OnDone,
+    OnLeftOut,
     Out,
     Quiet,
     Seed,
     SolverName,
     SourceFolder,
     TimeLimit,
+    Unchanged,
     Workers,
     run_conversion,
 )
@@ -66,6 +70,9 @@ def compress(
     workers: Workers = None,
     include: Include = None,
     exclude: Exclude = None,
+    inputs: Inputs = None,
+    leave_out: LeaveOut = None,
+    unchanged: Unchanged = None,
     force: Force = False,
     report: Annotated[Path | None, typer.Option(help="Write the report here (.json).", show_default=False)] = None,
     quiet: Quiet = False,
@@ -73,23 +80,25 @@ def compress(
     """Prune a whole model of a Hugging Face style folder to N:M so that it behaves as before as far as can be.
 
     It is permuted, pruned, and what is kept is fitted to the outputs of the dense layers on calibration data.
-    Shards, names and types stay as they are; weights in formats other than safetensors are left out.
+    Shards, names and types stay as they are; copies of the weights in formats other than safetensors are left out. What
+    else lies in the folder is copied where it provably fits the permuted model; otherwise nothing is done.
     Ctrl-C keeps the axes that are solved: the same command goes on from there.
     """
     check_output(report, "--report", (".json",), source, out, calibration)
     limit = None if memory_limit is None else _in_bytes(memory_limit)
 
-    def convert(on_done: Callable[[], None] | None) -> "CompressionReport":
+    def convert(on_done: OnDone, on_left_out: OnLeftOut) -> "CompressionReport":
         from permsolve.networks.checkpoints import compress_checkpoint
 
         return compress_checkpoint(
             source, out, calibration, pattern, recipe=recipe, samples=samples, length=length,
-            memory_limit=limit, include=include or None, exclude=exclude or None, force=force, on_done=on_done,
+            memory_limit=limit, include=include or None, exclude=exclude or None, force=force,
+            inputs=inputs, leave_out=leave_out, unchanged=unchanged, on_done=on_done, on_left_out=on_left_out,
             solver=solver, time_limit=time_limit, seed=seed, workers=workers,
         )  # fmt: skip
 
     try:
-        return run_conversion("compress", source, convert, report, quiet)
+        return run_conversion("compress", out, convert, report, quiet)
     except MemoryLimitError as error:
         raise InvalidOptionError(
             f"--memory-limit {error.limit / GIB:.3g} GiB is less than the {error.needed / GIB:.3g} GiB that "

@@ -13,8 +13,10 @@ from torch import Tensor
 from permsolve.errors import FileFormatError
 from permsolve.io.reading import reading
 from permsolve.networks.checkpoints.folder import CheckpointFolder
+from permsolve.networks.checkpoints.foreign import calling_package
 from permsolve.networks.checkpoints.loading import transformers_package
 
+_MEND = "mend the arguments, or leave out those that it does not need"
 # Samples that the model is called with at a time.
 BATCH = 8
 
@@ -56,16 +58,23 @@ def read_batches(
         batches = _of_texts(path, folder, model, samples, length)
     else:
         raise FileFormatError(f"{path}: calibration data are texts (.txt) or arguments of the model by name (.npz)")
-    try:
-        with torch.no_grad():
-            model(**batches[0])
-    except (IndexError, RuntimeError, TypeError, ValueError) as error:  # whatever a model says of wrong arguments
-        text = " ".join(str(error).split())
-        raise FileFormatError(f"{path}: {type(model).__name__} cannot be called with it: {text}") from error
+    with calling_package(path, f"{type(model).__name__} cannot be called with it", _MEND), torch.no_grad():
+        model(**batches[0])
     return batches
 
 
-def _of_arrays(path: Path, model: Any, samples: int) -> list[dict[str, Tensor]]:
+def read_call(path: Path, model: Any) -> dict[str, Tensor]:
+    """Arguments of one call of a model, by name, from an .npz file.
+
+    Raises
+    ------
+    FileFormatError
+        When the file cannot be read, or the model has no such argument.
+    """
+    return {name: _tensor(array, model.dtype) for name, array in _read_arrays(path, model).items()}
+
+
+def _read_arrays(path: Path, model: Any) -> dict[str, NDArray[Any]]:
     with reading(path, "an .npz file of arrays"), path.open("rb") as stream:
         archive = np.load(stream, allow_pickle=False)
         arrays = {name: archive[name] for name in archive.files}
@@ -74,6 +83,11 @@ def _of_arrays(path: Path, model: Any, samples: int) -> list[dict[str, Tensor]]:
         if name not in known:
             raise FileFormatError(f"{path}: {type(model).__name__} has no argument {name!r}: {', '.join(known)}")
         _check(path, name, array)
+    return arrays
+
+
+def _of_arrays(path: Path, model: Any, samples: int) -> list[dict[str, Tensor]]:
+    arrays = _read_arrays(path, model)
     counts = {name: len(array) for name, array in arrays.items()}
     if len(set(counts.values())) != 1 or 0 in counts.values():
         listed = ", ".join(f"{name}: {count}" for name, count in counts.items()) or "there are none"
@@ -90,7 +104,7 @@ def _check(path: Path, name: str, array: NDArray[Any]) -> None:
     if array.dtype.kind not in "fiub" or array.ndim == 0:
         raise FileFormatError(f"{path}: {name!r} is {array.dtype} of shape {array.shape}: give an array of numbers")
     if not np.isfinite(array).all():
-        raise FileFormatError(f"{path}: {name!r} holds NaN or infinity: clean the calibration data")
+        raise FileFormatError(f"{path}: {name!r} holds NaN or infinity: clean the data")
 
 
 def _tensor(array: NDArray[Any], dtype: torch.dtype) -> Tensor:
@@ -110,7 +124,9 @@ def _of_texts(path: Path, folder: CheckpointFolder, model: Any, samples: int, le
         raise FileFormatError(f"{path}: there is no text in it: give one text a line")
     tokenizer = _tokenizer(path, folder)
     limit = min(length, tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", length))
-    tokens: list[list[int]] = tokenizer(lines, verbose=False)["input_ids"]
+    remedy = "give the model's arguments by name in an .npz file"
+    with calling_package(path, f"the tokenizer of {folder.path} cannot read it", remedy):
+        tokens: list[list[int]] = tokenizer(lines, verbose=False)["input_ids"]
     vocabulary = model.config.get_text_config().vocab_size
     highest = max((max(line, default=0) for line in tokens), default=0)
     if highest >= vocabulary:
@@ -137,14 +153,9 @@ def _of_texts(path: Path, folder: CheckpointFolder, model: Any, samples: int, le
 
 def _tokenizer(path: Path, folder: CheckpointFolder) -> Any:
     transformers = transformers_package()
-    try:
+    remedy = f"{path.name} cannot be read without a tokenizer: give the model's arguments by name in an .npz file"
+    with calling_package(folder.path, "no tokenizer that transformers can load", remedy):
         return transformers.AutoTokenizer.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
-    except (ValueError, OSError, KeyError, ImportError) as error:
-        text = " ".join(str(error).split())
-        raise FileFormatError(
-            f"{folder.path}: no tokenizer that transformers can load, so that {path.name} cannot be read: give the "
-            f"arguments of the model by name in an .npz file ({text[:200]})"
-        ) from error
 
 
 def _spread(count: int, wanted: int) -> NDArray[np.int64]:

@@ -1,14 +1,16 @@
 """Compressing the model of a checkpoint folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from permsolve import networks
 from permsolve.networks.checkpoints.calibration_data import read_batches
 from permsolve.networks.checkpoints.conversion import chosen_layers, convert
-from permsolve.networks.checkpoints.folder import CheckpointFolder
-from permsolve.networks.checkpoints.inputs import Outputs
+from permsolve.networks.checkpoints.examples import example_calls
+from permsolve.networks.checkpoints.files import Wishes
+from permsolve.networks.checkpoints.loading import Loaded
+from permsolve.networks.checkpoints.outputs import Outputs
 from permsolve.networks.checkpoints.resuming import ResumingExecutor
 from permsolve.networks.compression import CompressionReport, Recipe
 from permsolve.networks.prunable import NameFilter
@@ -30,15 +32,19 @@ def compress_checkpoint(
     memory_limit: int | None = None,
     include: NameFilter | None = None,
     exclude: NameFilter | None = None,
+    inputs: Sequence[Path] | None = None,
+    leave_out: Iterable[str] | None = None,
+    unchanged: Iterable[str] | None = None,
     force: bool = False,
     on_done: Callable[[], None] | None = None,
+    on_left_out: Callable[[str, str], None] | None = None,
     **options: Any,
 ) -> CompressionReport:
     """Permute, prune and fit the model of a Hugging Face style folder on calibration data, and write it to another.
 
     Parameters
     ----------
-    source, target, force, on_done
+    source, target, force, on_done, on_left_out
         See :func:`permsolve.networks.checkpoints.conversion.convert`.
     calibration : Path
         Texts (.txt) or arguments of the model (.npz): see
@@ -51,6 +57,9 @@ def compress_checkpoint(
         Of :func:`permsolve.networks.calibrate`, in bytes; second moments then wait on the disk of the target.
     include, exclude : str, iterable of str, or callable, optional
         Which layers: as for :func:`permsolve.networks.checkpoints.permute_checkpoint`.
+    inputs, leave_out, unchanged
+        As for :func:`permsolve.networks.checkpoints.permute_checkpoint`; the model is traced with the first
+        samples of the calibration data, and with further calls where these do not reach all of it.
     **options
         Of :func:`permsolve.networks.compress_`: solver, time_limit, seed, workers.
 
@@ -69,13 +78,19 @@ def compress_checkpoint(
         As :func:`permsolve.networks.compress_` does; nothing is written then.
     """
 
-    def change(model: Any, folder: CheckpointFolder, executor: ResumingExecutor) -> CompressionReport:
-        wrapped, wanted = Outputs(model), chosen_layers(model, include, exclude)
-        batches = read_batches(calibration, folder, model, samples, length)
-        example = {name: values[:_EXAMPLES] for name, values in batches[0].items()}
+    def change(loaded: Loaded, executor: ResumingExecutor) -> CompressionReport:
+        model = loaded.model
+        wrapped = Outputs(model, states=loaded.states_are_read)
+        wanted = chosen_layers(model, include, exclude)
+        batches = read_batches(calibration, loaded.folder, model, samples, length)
+        first = {name: values[:_EXAMPLES] for name, values in batches[0].items()}
+        calls = example_calls(wrapped, loaded, inputs, first)
         return networks.compress_(
-            wrapped, example, calibration=batches, pattern=pattern, recipe=recipe, include=wanted, executor=executor,
+            wrapped, calls, calibration=batches, pattern=pattern, recipe=recipe, include=wanted, executor=executor,
             memory_limit=memory_limit, spool=None if memory_limit is None else target.parent, **options,
         )  # fmt: skip
 
-    return convert(source, target, change, force=force, on_done=on_done)
+    return convert(
+        source, target, change, wishes=Wishes.of(leave_out, unchanged), force=force, on_done=on_done,
+        on_left_out=on_left_out,
+    )  # fmt: skip

@@ -1,17 +1,15 @@
 """From one checkpoint folder to another."""
 
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-
-from permsolve.errors import InvalidOptionError
+from permsolve.networks.checkpoints.checking import check_written
+from permsolve.networks.checkpoints.files import AS_TOLD, Wishes, account_for_files
 from permsolve.networks.checkpoints.folder import CheckpointFolder
-from permsolve.networks.checkpoints.loading import load_model
+from permsolve.networks.checkpoints.loading import Loaded, load
 from permsolve.networks.checkpoints.resuming import ResumingExecutor
+from permsolve.networks.checkpoints.target import check_space, check_target, solved_folder, workplace
 from permsolve.networks.checkpoints.writing import write_checkpoint
 from permsolve.networks.prunable import NameFilter, prunable_weights
 
@@ -21,26 +19,41 @@ _Outcome = TypeVar("_Outcome")
 def convert(
     source: Path,
     target: Path,
-    change: Callable[[Any, CheckpointFolder, ResumingExecutor], _Outcome],
+    change: Callable[[Loaded, ResumingExecutor], _Outcome],
     *,
+    undo: Callable[[Any, _Outcome], object] | None = None,
+    zeros: bool = False,
+    wishes: Wishes,
     force: bool,
     on_done: Callable[[], None] | None,
+    on_left_out: Callable[[str, str], None] | None,
 ) -> _Outcome:
     """Load the model of a folder, change it in place, and write a folder with the same shards, names and types.
 
-    Solved axes are kept beside the target until it is complete (``.NAME.permsolve``), and a run with the same
-    arguments goes on from there. The target appears whole or not at all, and is read back and compared.
+    Every file and every tensor is accounted for before ``change`` is called: it follows, it provably reads nothing that
+    is permuted and is copied, it is left out and said to be, or all is refused. Solved axes are kept beside the target
+    until it is complete (``.NAME.permsolve``), and a run with the same arguments goes on from there. The target appears
+    whole or not at all, and is read back and compared.
 
     Parameters
     ----------
     source, target : Path
         The folder to read, and the one to write.
     change : callable
-        Given the model, the folder that it comes from and the executor that solves axes.
+        Given the model and the executor that solves axes.
+    undo : callable, optional
+        Given a model and what ``change`` returned, takes the permutation out again; without it, only what is in memory
+        is compared with what was written.
+    zeros : bool, default False
+        Whether ``change`` also makes entries zero.
+    wishes : Wishes
+        What the user knows of files and tensors.
     force : bool
         Whether to replace a target that exists.
     on_done : callable or None
         Called after each axis.
+    on_left_out : callable or None
+        Called in the end with the name of each file or tensor that the target does not have, and why.
 
     Returns
     -------
@@ -50,36 +63,26 @@ def convert(
     Raises
     ------
     InvalidOptionError
-        When the target exists, or is the source or a part of it.
+        When the target exists, or is the source or a part of it, or cannot be written, or there is no room for it.
     FileFormatError
-        When the source cannot be read.
+        When the source cannot be read, or holds something that cannot be accounted for.
     MissingPackageError
         When `transformers` is not installed.
     """
-    _check_target(source, target, force)
+    check_target(source, target, force)
     folder = CheckpointFolder.open(source)
-    model = load_model(folder)
-    work = target.parent / f".{target.name}.permsolve"
-    outcome = change(model, folder, ResumingExecutor(work / "solved", on_done))
-    for leftover in ("new", "scratch"):
-        shutil.rmtree(work / leftover, ignore_errors=True)
-    write_checkpoint(model, folder, work / "new", work / "scratch")
-    _compare(model, work / "new")
-    _replace(work / "new", target)
-    shutil.rmtree(work)
+    files = account_for_files(folder, wishes)
+    check_space(target, folder, files)
+    loaded = load(folder, wishes)
+    wishes.check([*folder.shards, *(file.as_posix() for file in files.copied), *files.left_out, *loaded.tensors.unused])
+    with workplace(target) as new:
+        outcome = change(loaded, ResumingExecutor(solved_folder(target), on_done))
+        write_checkpoint(loaded, files, new)
+        check_written(loaded, new, None if undo is None else lambda model: undo(model, outcome), zeros=zeros)
+    if on_left_out is not None:
+        for name, why in (files.left_out | dict.fromkeys(sorted(loaded.tensors.left_out), AS_TOLD)).items():
+            on_left_out(name, why)
     return outcome
-
-
-def _check_target(source: Path, target: Path, force: bool) -> None:
-    if not target.parent.is_dir():
-        raise InvalidOptionError(f"{target}: the folder {target.parent} does not exist")
-    inside = target.resolve()
-    if source.resolve() in (inside, *inside.parents) or inside in source.resolve().parents:
-        raise InvalidOptionError(f"{target}: that is the input, a part of it, or around it; choose another folder")
-    if target.exists() and not force:
-        raise InvalidOptionError(f"{target}: exists already: choose another folder, or replace it with --force")
-    if target.exists() and not (target.is_dir() and not target.is_symlink()):
-        raise InvalidOptionError(f"{target}: that is no folder; choose another name")
 
 
 def chosen_layers(model: Any, include: NameFilter | None, exclude: NameFilter | None) -> Callable[[str], bool]:
@@ -91,20 +94,3 @@ def chosen_layers(model: Any, include: NameFilter | None, exclude: NameFilter | 
     weights = prunable_weights(model, include, exclude)
     chosen = {weight.module_name for weight in weights if weight.module is not head}
     return chosen.__contains__
-
-
-def _compare(model: torch.nn.Module, written: Path) -> None:
-    """Read back what was written: it must hold exactly the weights of the model."""
-    again = load_model(CheckpointFolder.open(written)).state_dict()
-    for name, tensor in model.state_dict().items():
-        if not torch.equal(tensor, again[name]):
-            raise OSError(f"{written}: {name} was not written as it is: nothing is kept")
-
-
-def _replace(new: Path, target: Path) -> None:
-    if not target.exists():
-        os.replace(new, target)
-        return
-    old = new.with_name("old")
-    os.replace(target, old)
-    os.replace(new, target)

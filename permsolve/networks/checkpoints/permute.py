@@ -1,14 +1,16 @@
 """Permuting the model of a checkpoint folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from permsolve import networks
 from permsolve.errors import InvalidOptionError
 from permsolve.networks.checkpoints.conversion import chosen_layers, convert
-from permsolve.networks.checkpoints.folder import CheckpointFolder
-from permsolve.networks.checkpoints.inputs import Outputs, example_inputs
+from permsolve.networks.checkpoints.examples import example_calls
+from permsolve.networks.checkpoints.files import Wishes
+from permsolve.networks.checkpoints.loading import Loaded
+from permsolve.networks.checkpoints.outputs import Outputs
 from permsolve.networks.checkpoints.resuming import ResumingExecutor
 from permsolve.networks.prunable import NameFilter
 from permsolve.networks.report import Report
@@ -23,15 +25,19 @@ def permute_checkpoint(
     include: NameFilter | None = None,
     exclude: NameFilter | None = None,
     prune: bool = False,
+    inputs: Sequence[Path] | None = None,
+    leave_out: Iterable[str] | None = None,
+    unchanged: Iterable[str] | None = None,
     force: bool = False,
     on_done: Callable[[], None] | None = None,
+    on_left_out: Callable[[str, str], None] | None = None,
     **options: Any,
 ) -> Report:
     """Permute the model of a Hugging Face style folder, and write a folder that computes the same.
 
     Parameters
     ----------
-    source, target, force, on_done
+    source, target, force, on_done, on_left_out
         See :func:`permsolve.networks.checkpoints.conversion.convert`.
     pattern : Pattern or str, default "2:4"
         The pattern.
@@ -40,6 +46,12 @@ def permute_checkpoint(
         ``include`` is given, the output embedding (the head of a language model) is left out.
     prune : bool, default False
         Whether to prune to the pattern, too.
+    inputs : sequence of Path, optional
+        Calls that the model is traced and verified with: for each, an .npz file of its arguments by name. Without it,
+        calls are made after the configuration of the model.
+    leave_out, unchanged : iterable of str, optional
+        Globs of files and tensors that are no part of the model: see
+        :class:`permsolve.networks.checkpoints.files.Wishes`.
     **options
         Of :func:`permsolve.networks.permute_`: solver, time_limit, seed, workers, saliency.
 
@@ -54,20 +66,25 @@ def permute_checkpoint(
         When gathers are asked for, and as :func:`convert` does.
     FileFormatError, MissingPackageError
         As :func:`convert` does.
+    InvalidNetworkError
+        When no call is known that reaches all parts of the model.
     VerificationError
         When the permuted model would compute something else; nothing is written then.
     """
     if options.get("gather", "never") != "never":
         raise InvalidOptionError("a checkpoint has no place for gathers: leave gather at 'never'")
 
-    def change(model: Any, folder: CheckpointFolder, executor: ResumingExecutor) -> Report:
-        wrapped, wanted = Outputs(model), chosen_layers(model, include, exclude)
-        report = networks.permute_(
-            wrapped, example_inputs(model), pattern, include=wanted, executor=executor, **options
-        )
+    def change(loaded: Loaded, executor: ResumingExecutor) -> Report:
+        model = loaded.model
+        wrapped, wanted = Outputs(model, states=loaded.states_are_read), chosen_layers(model, include, exclude)
+        calls = example_calls(wrapped, loaded, inputs)
+        report = networks.permute_(wrapped, calls, pattern, include=wanted, executor=executor, **options)
         if prune:
             networks.prune_(wrapped, pattern, saliency=options.get("saliency", "magnitude"), include=wanted)
             networks.finalize_(model)
         return report
 
-    return convert(source, target, change, force=force, on_done=on_done)
+    return convert(
+        source, target, change, undo=networks.invert_, zeros=prune, wishes=Wishes.of(leave_out, unchanged), force=force,
+        on_done=on_done, on_left_out=on_left_out,
+    )  # fmt: skip

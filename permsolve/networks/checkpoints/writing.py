@@ -1,8 +1,9 @@
 """Writing a changed model in the shards, names and types that it came in."""
 
-import re
+import filecmp
+import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,68 +13,72 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor
 
-from permsolve.errors import FileFormatError
 from permsolve.io.safetensors_copy import copy_safetensors
-from permsolve.networks.checkpoints.folder import CheckpointFolder
+from permsolve.networks.checkpoints.comparing import same
+from permsolve.networks.checkpoints.files import OtherFiles
+from permsolve.networks.checkpoints.loading import Loaded
+from permsolve.networks.checkpoints.stored import stored_form
 
 
-def write_checkpoint(model: Any, source: CheckpointFolder, target: Path, scratch: Path) -> None:
-    """Write all files of the folder to another, with the weights of ``model`` in place of its own.
+def write_checkpoint(loaded: Loaded, files: OtherFiles, target: Path) -> None:
+    """Write a folder with the model's weights as they are now in place of those that it was loaded from.
 
     Shards, index, names, types and metadata stay as they are, and tensors that did not change byte for byte.
-    Weights in other formats are left out, since they would be out of date.
 
     Parameters
     ----------
-    model : PreTrainedModel
-        A model of `transformers`, loaded from the folder, then changed.
-    source : CheckpointFolder
-        Where it came from.
+    loaded : Loaded
+        The model, changed since.
+    files : OtherFiles
+        What lies beside its weights.
     target : Path
         A folder, made here.
-    scratch : Path
-        A folder for intermediate files, made here and to be removed by the caller: as large as the weights.
 
     Raises
     ------
-    FileFormatError
-        When a tensor of the checkpoint cannot be told from its name.
+    OSError
+        When something cannot be written, or is not there afterwards as it was written.
     """
+    source, left_out = loaded.folder, loaded.tensors.left_out
     target.mkdir(parents=True)
-    copied, _ = source.other_files()
-    for file in copied:
+    for file in files.copied:
         (target / file).parent.mkdir(parents=True, exist_ok=True)
+        if file == Path(source.index or "") and left_out:
+            _write_index(source.path / file, target / file, left_out)
+            continue
         shutil.copy2(source.path / file, target / file)
-    # transformers alone knows how its parameters are called and split in a file.
-    model.save_pretrained(scratch, safe_serialization=True, max_shard_size="1000TB")
-    (saved,) = scratch.glob("*.safetensors")
-    in_memory = model.state_dict()
-    ignored = [re.compile(text) for text in model._keys_to_ignore_on_load_unexpected or ()]
-    with safe_open(str(saved), framework="pt") as new:
-        names = set(new.keys())
-
-        def values(name: str) -> Tensor:
-            # Of tied tensors only one is saved.
-            tensor: Tensor = new.get_tensor(name) if name in names else in_memory[name]
-            return tensor
-
-        for shard, types in source.shards.items():
-            replaced: dict[str, Callable[[], NDArray[Any]]] = {}
-            with safe_open(str(source.path / shard), framework="pt") as old:
-                for name in types:
-                    if name in names or name in in_memory:
-                        stored = old.get_tensor(name)
-                        if not torch.equal(stored, values(name).to(stored.dtype)):
-                            replaced[name] = partial(_bytes, values, name, stored.dtype)
-                    elif not any(pattern.search(name) for pattern in ignored):
-                        raise FileFormatError(
-                            f"{source.path}: {name!r} is stored under a name that transformers no longer writes: "
-                            "load the model and save it again with model.save_pretrained(folder)"
-                        )
-            copy_safetensors(source.path / shard, target / shard, replaced)
+        if not filecmp.cmp(source.path / file, target / file, shallow=False):
+            raise OSError(f"{target / file}: it was not written as it is: nothing is kept")
+    form = stored_form(loaded.model, source)
+    for shard, types in source.shards.items():
+        with safe_open(str(source.path / shard), framework="pt") as old:
+            followed = [name for name in types if name in loaded.tensors.followed]
+            replaced = _replaced(followed, old.get_tensor, form)
+        if not types or not left_out.issuperset(types):
+            copy_safetensors(source.path / shard, target / shard, replaced, left_out)
 
 
-def _bytes(values: Callable[[str], Tensor], name: str, dtype: torch.dtype) -> NDArray[Any]:
+def _replaced(
+    names: list[str], stored: Callable[[str], Tensor], form: Mapping[str, Tensor]
+) -> dict[str, Callable[[], NDArray[Any]]]:
+    """For each tensor that has changed, a function that returns its bytes."""
+    replaced: dict[str, Callable[[], NDArray[Any]]] = {}
+    for name in names:
+        old = stored(name)
+        if not same(old, form[name].to(old.dtype)):
+            replaced[name] = partial(_bytes, form[name], old.dtype)
+    return replaced
+
+
+def _bytes(tensor: Tensor, dtype: torch.dtype) -> NDArray[Any]:
     """A tensor as bytes: numpy does not know all of torch's types."""
-    array: NDArray[Any] = values(name).detach().to(dtype).contiguous().reshape(-1).view(torch.uint8).numpy()
+    array: NDArray[Any] = tensor.detach().to(dtype).contiguous().reshape(-1).view(torch.uint8).numpy()
     return array
+
+
+def _write_index(source: Path, target: Path, left_out: frozenset[str]) -> None:
+    """The index of the shards without some tensors."""
+    index = json.loads(source.read_text(encoding="utf-8"))
+    index["weight_map"] = {name: shard for name, shard in index["weight_map"].items() if name not in left_out}
+    index["metadata"] = {name: value for name, value in index.get("metadata", {}).items() if "total" not in name}
+    target.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")

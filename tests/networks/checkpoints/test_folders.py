@@ -14,29 +14,36 @@ from safetensors.torch import load_file, save_file
 
 from permsolve import Problem, Result, solve
 from permsolve.errors import FileFormatError, InvalidNetworkError, InvalidProblemError
+from permsolve.networks.checkpoints.examples import example_calls
+from permsolve.networks.checkpoints.files import Wishes, account_for_files
 from permsolve.networks.checkpoints.folder import INDEX, SINGLE, CheckpointFolder
-from permsolve.networks.checkpoints.inputs import Outputs, example_inputs
-from permsolve.networks.checkpoints.loading import load_model
+from permsolve.networks.checkpoints.loading import Loaded, load
+from permsolve.networks.checkpoints.outputs import Outputs
 from permsolve.networks.checkpoints.resuming import ResumingExecutor
 from permsolve.networks.checkpoints.writing import write_checkpoint
 from permsolve.stopping import MaxIterations
 from tests.networks.checkpoints.tiny import build, llama, save
 
 
+def _load(path: Path) -> Loaded:
+    return load(CheckpointFolder.open(path), Wishes())
+
+
 @pytest.mark.parametrize("name", ["llama", "bert", "mixtral", "t5", "vit", "clip", "whisper"])
 def test_models_are_loaded_fed_and_written_as_they_were(name: str, tmp_path: Path) -> None:
     """Unchanged weights give the same bytes, and inputs of the right kind give outputs that are no inner states."""
-    folder = CheckpointFolder.open(save(build(name), tmp_path / "in", shard="40KB"))
-    model = load_model(folder)
-    inputs = example_inputs(model)
+    loaded = _load(save(build(name), tmp_path / "in", shard="40KB"))
+    wrapped = Outputs(loaded.model)
+    inputs = example_calls(wrapped, loaded)
+    assert isinstance(inputs, dict)
     with torch.no_grad():
-        outputs = Outputs(model)(**inputs)
+        outputs = wrapped(**inputs)
     assert outputs
     assert all(torch.isfinite(output).all() for output in outputs)
     if name in {"llama", "bert", "mixtral", "t5", "whisper"}:
         (logits,) = outputs
         assert logits.shape[-1] == 48
-    write_checkpoint(model, folder, tmp_path / "out", tmp_path / "scratch")
+    write_checkpoint(loaded, account_for_files(loaded.folder, Wishes()), tmp_path / "out")
     for file in (tmp_path / "in").iterdir():
         assert (tmp_path / "out" / file.name).read_bytes() == file.read_bytes()
 
@@ -53,13 +60,14 @@ def test_changed_weights_take_the_place_of_the_old_ones(tmp_path: Path) -> None:
     (tmp_path / "in" / "tokenizer" / "words.txt").write_text("a b")
     (tmp_path / "in" / "pytorch_model.bin").write_bytes(b"old")
     (tmp_path / "in" / ".cache").write_bytes(b"")
-    folder = CheckpointFolder.open(tmp_path / "in")
-    assert folder.widest == "float32"
-    loaded = load_model(folder)
+    whole = _load(tmp_path / "in")
+    assert whole.folder.widest == "float32"
+    loaded = whole.model
     with torch.no_grad():
         for parameter in (loaded.get_parameter("model.embed_tokens.weight"), loaded.get_parameter("model.norm.weight")):
             parameter.copy_(parameter.flip(-1) * 2)
-    write_checkpoint(loaded, folder, tmp_path / "out", tmp_path / "scratch")
+    files = account_for_files(whole.folder, Wishes())
+    write_checkpoint(whole, files, tmp_path / "out")
     new = load_file(tmp_path / "out" / SINGLE)
     assert new.keys() == stored.keys()
     changed = {"lm_head.weight", "model.embed_tokens.weight", "model.norm.weight"}
@@ -69,7 +77,7 @@ def test_changed_weights_take_the_place_of_the_old_ones(tmp_path: Path) -> None:
     assert sorted(str(f.relative_to(tmp_path / "out")) for f in (tmp_path / "out").rglob("*") if f.is_file()) == [
         "config.json", "generation_config.json", SINGLE, "tokenizer/words.txt",
     ]  # fmt: skip
-    assert folder.other_files()[1] == [Path("pytorch_model.bin")]
+    assert list(files.left_out) == ["pytorch_model.bin"]
 
 
 def _config(folder: Path, **changed: object) -> None:
@@ -77,9 +85,14 @@ def _config(folder: Path, **changed: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
 
 
+def _index(folder: Path, text: str) -> None:
+    (folder / SINGLE).rename(folder / "a.safetensors")
+    (folder / INDEX).write_text(text)
+
+
 def _extra(folder: Path) -> None:
     tensors = load_file(folder / SINGLE)
-    save_file({**tensors, "value_head.weight": torch.ones(1, 32)}, folder / SINGLE, metadata={"format": "pt"})
+    save_file({**tensors, "value_head.weight": torch.arange(32.0)[None]}, folder / SINGLE, metadata={"format": "pt"})
 
 
 def _lacking(folder: Path) -> None:
@@ -100,15 +113,15 @@ def _quantised(folder: Path) -> None:
         (lambda folder: (folder / "config.json").unlink(), r"no config\.json"),
         (lambda folder: (folder / SINGLE).unlink(), "other formats are not read"),
         (lambda folder: (folder / SINGLE).write_bytes(b"12345678"), "damaged"),
-        (lambda folder: (folder / INDEX).write_text('{"weight_map": {"a": "gone.safetensors"}}'), "gone.safetensors"),
-        (lambda folder: (folder / INDEX).write_text('{"weight_map": {"a": "../x.safetensors"}}'), "outside"),
-        (lambda folder: (folder / INDEX).write_text("{}"), "index of shards"),
+        (lambda folder: _index(folder, '{"weight_map": {"a": "gone.safetensors"}}'), "gone.safetensors"),
+        (lambda folder: _index(folder, '{"weight_map": {"a": "../x.safetensors"}}'), "outside"),
+        (lambda folder: _index(folder, "{}"), "index of shards"),
         (lambda folder: _config(folder, architectures=["LlamaForDreaming"]), "no architecture LlamaForDreaming"),
-        (lambda folder: _config(folder, architectures=None), r"none is named"),
+        (lambda folder: _config(folder, architectures=["BertTokenizer"]), "no architecture BertTokenizer"),
         (lambda folder: _config(folder, model_type="dreamer"), "cannot read it"),
         (lambda folder: _config(folder, intermediate_size=48), "shapes|mismatch"),
         (_quantised, "quantised"),
-        (_extra, r"does not use.*value_head\.weight"),
+        (_extra, r"does not use .*value_head\.weight"),
         (_lacking, r"lacks.*up_proj"),
     ],
 )
@@ -117,16 +130,18 @@ def test_what_cannot_be_read(damage: Callable[[Path], object], words: str, tmp_p
     folder = save(llama(), tmp_path / "in")
     damage(folder)
     with pytest.raises(FileFormatError, match=words) as caught:
-        load_model(CheckpointFolder.open(folder))
+        _load(folder)
     assert str(tmp_path) in str(caught.value)
 
 
-def test_unknown_inputs() -> None:
-    """A model that reads sound waves: no example is known."""
-    model = llama()
-    model.main_input_name = "input_values"
-    with pytest.raises(InvalidNetworkError, match="LlamaForCausalLM reads input_values"):
-        example_inputs(model)
+def test_unknown_inputs(tmp_path: Path) -> None:
+    """A model that reads what no configuration tells: its class is named, and the option that helps."""
+    loaded = _load(save(llama(), tmp_path / "in"))
+    wrapped = Outputs(loaded.model)
+    wrapped.whole.forward = lambda waves, **_: waves
+    wrapped.whole.main_input_name = "waves"
+    with pytest.raises(InvalidNetworkError, match=r"LlamaForCausalLM reads waves, .*--inputs"):
+        example_calls(wrapped, loaded)
 
 
 def _solved(problem: Problem, iterations: int) -> Result:
