@@ -26,8 +26,8 @@ def copy_safetensors(
 ) -> None:
     """Copy ``source`` to ``target``, byte for byte but for the tensors that are replaced or left out.
 
-    Header and metadata stay as they are, unless a tensor is left out. Only one tensor is in memory at a time, and those that are copied may
-    have types that numpy does not know.
+    Header and metadata stay as they are, unless a tensor is left out. Only one tensor is in memory at a time, and those
+    that are copied may have types that numpy does not know.
 
     Parameters
     ----------
