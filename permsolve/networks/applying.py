@@ -1,6 +1,7 @@
 """Put permutations into the parameters of a model, or take them out again."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from os import PathLike
 
 import numpy as np
@@ -12,10 +13,11 @@ from permsolve.checks import require
 from permsolve.errors import InvalidSpecError
 from permsolve.networks.gathering import NAME as GATHER
 from permsolve.networks.gathering import insert_, remove_
-from permsolve.networks.interrupts import ctrl_c_waits
 from permsolve.networks.report import Report
 from permsolve.networks.spec import AxisUse, Spec
 from permsolve.networks.trace.export import as_module
+from permsolve.networks.transaction import Transaction, transaction
+from permsolve.networks.writing import check_writable, writing
 
 
 def permute_tensors(
@@ -49,13 +51,13 @@ def permute_tensors(
     tensors = _tensors(model)
     check_tensors(model, spec, spec.shapes)
     done: set[tuple[object, ...]] = set()
-    moves: list[tuple[torch.Tensor, AxisUse, NDArray[np.int64]]] = []
+    moves: list[tuple[str, torch.Tensor, AxisUse, NDArray[np.int64]]] = []
     names: dict[str, list[str]] = {}
     for alias, owner in spec.aliases.items():
         names.setdefault(owner, []).append(alias)
     for group in spec.groups:
         permutation = permutations.get(group.name)
-        if permutation is None:
+        if permutation is None or (np.diff(permutation) == 1).all():
             continue
         for use in group.uses:
             if use.name not in tensors:
@@ -66,21 +68,27 @@ def permute_tensors(
                 if tensor is None or key in done:
                     continue
                 done.add(key)  # type: ignore[arg-type]
-                moves += [(one, use, permutation) for one in (tensor, *_followers(name, tensor, use, optimizer))]
-    with ctrl_c_waits():
-        for tensor, use, permutation in moves:
-            _reordered(tensor, use, permutation)
+                moves.append((name, tensor, use, permutation))
+                moves += [(kind, one, use, permutation) for kind, one in _followers(name, tensor, use, optimizer)]
+    check_writable((name, tensor) for name, tensor, _, _ in moves)
+    with transaction() as changes:
+        for _, tensor, use, permutation in moves:
+            _reordered(changes, tensor, use, permutation)
 
 
-def _reordered(tensor: torch.Tensor, use: AxisUse, permutation: NDArray[np.int64]) -> None:
+def _reordered(changes: Transaction, tensor: torch.Tensor, use: AxisUse, permutation: NDArray[np.int64]) -> None:
     """Re-order one axis of one tensor in place."""
-    order = use.order(permutation, tensor.shape[use.axis])
-    with torch.no_grad():
-        if use.values:  # what stood at order[j] stands at j now
-            tensor.copy_(torch.from_numpy(np.argsort(order)).to(tensor.device)[tensor])
-            return
+    with writing(tensor):
         part = tensor if use.rows is None else tensor[use.rows[0] : use.rows[1]]
-        part.copy_(part.index_select(use.axis, torch.from_numpy(order).to(tensor.device)))
+    changes.write(part, partial(_taken, use, permutation), partial(_taken, use, np.argsort(permutation)))
+
+
+def _taken(use: AxisUse, permutation: NDArray[np.int64], tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor with the entries of one axis in another order."""
+    order = torch.from_numpy(use.order(permutation, tensor.shape[use.axis])).to(tensor.device)
+    if use.values:  # what stood at order[j] stands at j now
+        return order.argsort()[tensor]
+    return tensor.index_select(use.axis, order)
 
 
 def apply_(
@@ -112,7 +120,8 @@ def apply_(
         When an argument is of another kind.
     """
     loaded = _loaded(model, report, optimizer)
-    put_(model, loaded.spec, loaded.permutations(), tuple(loaded.gathered), optimizer)
+    with transaction(model):
+        put_(model, loaded.spec, loaded.permutations(), tuple(loaded.gathered), optimizer)
     return model
 
 
@@ -121,7 +130,8 @@ def invert_(
 ) -> nn.Module:
     """Undo a permutation, bit for bit; see :func:`apply_`."""
     loaded = _loaded(model, report, optimizer)
-    take_(model, loaded.spec, loaded.permutations(), tuple(loaded.gathered), optimizer)
+    with transaction(model):
+        take_(model, loaded.spec, loaded.permutations(), tuple(loaded.gathered), optimizer)
     return model
 
 
@@ -190,7 +200,7 @@ def _memory(tensor: torch.Tensor) -> int:
 
 def _followers(
     name: str, tensor: torch.Tensor, use: AxisUse, optimizer: torch.optim.Optimizer | None
-) -> Iterator[torch.Tensor]:
+) -> Iterator[tuple[str, torch.Tensor]]:
     """The gradient of a parameter, and what an optimizer knows about each of its entries, rows or columns."""
     known = dict(optimizer.state.get(tensor, {})) if optimizer is not None else {}
     if tensor.grad is not None:
@@ -207,4 +217,4 @@ def _followers(
                 f"{tuple(tensor.shape)}: clear it first (zero_grad, or a new optimizer)"
             )
         if one.shape[use.axis] == tensor.shape[use.axis]:
-            yield one
+            yield f"{kind} of {name}", one

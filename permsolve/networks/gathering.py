@@ -5,7 +5,8 @@ are a group of their own together with the index of the gather, and what the pro
 the index instead.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from permsolve.errors import InvalidNetworkError
 from permsolve.networks.prunable import PRUNABLE_TYPES, WEIGHT
 from permsolve.networks.spec import AxisGroup, AxisUse, Spec
+from permsolve.networks.transaction import transaction
 
 NAME = "input_gather"
 _PREFIX = "gather:"
@@ -103,48 +105,61 @@ def with_gathers(model: nn.Module, spec: Spec, parameters: Iterable[str]) -> Spe
 
 def insert_(model: nn.Module, spec: Spec, parameters: Iterable[str]) -> None:
     """Put gathers, which change nothing yet, in front of the layers that read some weights; those there stay."""
-    changed = False
-    for owner in parameters:
-        layers = spec.readers[spec.aliases.get(owner, owner)].layers
-        first = model.get_submodule(layers[0])
-        weight = getattr(first, WEIGHT)
-        gather = getattr(first, NAME, None)
-        if gather is None:
-            gather = Gather(_parts(model, layers[0]) * weight.shape[1], 1 - weight.ndim, weight.device)
-            gather.train(first.training)
-        for name in layers:
-            layer = model.get_submodule(name)
-            if gather_input not in layer._forward_pre_hooks.values():
-                if hasattr(layer, NAME):
-                    raise InvalidNetworkError(f"{name} has an attribute {NAME!r} already: leave it out with exclude=")
-                layer.add_module(NAME, gather)
-                layer.register_forward_pre_hook(gather_input, with_kwargs=True)
-                changed = True
-    if changed:
-        _forget_compiled()
+    with _compiled_anew() as changed:
+        for owner in parameters:
+            layers = spec.readers[spec.aliases.get(owner, owner)].layers
+            first = model.get_submodule(layers[0])
+            weight = getattr(first, WEIGHT)
+            gather = getattr(first, NAME, None)
+            if gather is None:
+                gather = Gather(_parts(model, layers[0]) * weight.shape[1], 1 - weight.ndim, weight.device)
+                gather.train(first.training)
+            for name in layers:
+                layer = model.get_submodule(name)
+                if gather_input not in layer._forward_pre_hooks.values():
+                    if hasattr(layer, NAME):
+                        raise InvalidNetworkError(
+                            f"{name} has an attribute {NAME!r} already: leave it out with exclude="
+                        )
+                    changed(layer)
+                    layer.add_module(NAME, gather)
+                    layer.register_forward_pre_hook(gather_input, with_kwargs=True)
 
 
 def remove_(model: nn.Module, spec: Spec, parameters: Iterable[str]) -> None:
     """Take gathers away again that leave the order as it is."""
-    changed = False
-    for owner in parameters:
-        for name in spec.readers[spec.aliases.get(owner, owner)].layers:
-            layer = model.get_submodule(name)
-            gather = getattr(layer, NAME, None)
-            if isinstance(gather, Gather) and bool((gather.index.diff() == 1).all()):
-                delattr(layer, NAME)
-                for key in [key for key, hook in layer._forward_pre_hooks.items() if hook is gather_input]:
-                    del layer._forward_pre_hooks[key]
-                    layer._forward_pre_hooks_with_kwargs.pop(key, None)
-                changed = True
-    if changed:
-        _forget_compiled()
+    with _compiled_anew() as changed:
+        for owner in parameters:
+            for name in spec.readers[spec.aliases.get(owner, owner)].layers:
+                layer = model.get_submodule(name)
+                gather = getattr(layer, NAME, None)
+                if isinstance(gather, Gather) and bool((gather.index.diff() == 1).all()):
+                    changed(layer)
+                    delattr(layer, NAME)
+                    for key in [key for key, hook in layer._forward_pre_hooks.items() if hook is gather_input]:
+                        del layer._forward_pre_hooks[key]
+                        layer._forward_pre_hooks_with_kwargs.pop(key, None)
 
 
-def _forget_compiled() -> None:
-    """Have ``torch.compile`` compile anew what it has compiled: its guards do not look at hooks, so that a compiled
-    model would go on without the gathers, or with those that are gone."""
-    torch.compiler.reset()
+@contextmanager
+def _compiled_anew() -> Iterator[Callable[[nn.Module], None]]:
+    """Have ``torch.compile`` compile anew what it has compiled, where layers change, or change back.
+
+    Its guards do not look at hooks, so that a compiled model would go on without the gathers, or with those that are
+    gone. What this gives is to be called with each layer before that changes.
+    """
+    with transaction() as changes:
+        touched: list[nn.Module] = []
+
+        def changed(layer: nn.Module) -> None:
+            if not touched:
+                changes.when_undone(torch.compiler.reset)
+            touched.append(layer)
+            changes.keep(layer)
+
+        yield changed
+        if touched:
+            torch.compiler.reset()
 
 
 def gathered_weight(group: AxisGroup) -> str | None:

@@ -9,16 +9,26 @@ from types import FrameType
 
 @contextmanager
 def ctrl_c_waits() -> Iterator[None]:
-    """Let Ctrl-C take effect at the end only, so that what is inside is done whole; for what takes little time."""
-    previous = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(previous):
-        yield  # other threads get no signals, and one that is ignored or ends the process cuts nothing in half
+    """Let Ctrl-C, and other signals that somebody handles, take effect at the end only; for what takes little time.
+
+    What is inside is done whole then.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # other threads get no signals
         return
-    came: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
+    signals = map(int, signal.valid_signals())
+    handlers = {number: handler for number in signals if callable(handler := signal.getsignal(number))}
+    came: dict[int, FrameType | None] = {}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.setdefault(number, frame)
+
     try:
+        for number in handlers:
+            signal.signal(number, note)
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
-        if came:
-            previous(*came[-1])
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for heard, frame in came.items():
+            handlers[heard](heard, frame)

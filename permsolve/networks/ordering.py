@@ -11,11 +11,11 @@ from torch import nn
 from permsolve.masks import nm_mask
 from permsolve.networks.applying import permute_tensors
 from permsolve.networks.interleaving import Interleaved
-from permsolve.networks.interrupts import ctrl_c_waits
 from permsolve.networks.prunable import PrunableWeight
 from permsolve.networks.report import GroupReport
 from permsolve.networks.spec import AxisGroup, Positions, Spec
 from permsolve.networks.stacking import Consumer, consumers_of
+from permsolve.networks.transaction import transaction
 from permsolve.networks.worth import Worth
 from permsolve.pattern import Pattern
 from permsolve.result import Result
@@ -75,23 +75,16 @@ class Ordering:
         """
         before = self._kept_by_readers(name)
         known_worth, known = self.worth, self.permutations.get(name)
-        self._move(name, permutation, permutation if known is None else known[permutation])
-        self.worth = self.worth.permuted(self._spec, {name: permutation})
-        after = self._kept_by_readers(name)
-        if after < before * (1.0 - tolerance) or (tolerance == 0.0 and after == before):
-            self._move(name, np.argsort(permutation), known)
-            self.worth = known_worth
-            return False
-        return True
-
-    def _move(self, name: str, permutation: Positions, total: Positions | None) -> None:
-        """Permute a group and note what that makes of it, so that what is noted can be undone at any time."""
-        with ctrl_c_waits():
+        with transaction() as trial:
             permute_tensors(self._model, self._spec, {name: permutation})
-            if total is None:
-                del self.permutations[name]
-            else:
-                self.permutations[name] = total
+            self.worth = self.worth.permuted(self._spec, {name: permutation})
+            after = self._kept_by_readers(name)
+            if after < before * (1.0 - tolerance) or (tolerance == 0.0 and after == before):
+                trial.undo()
+                self.worth = known_worth
+                return False
+        self.permutations[name] = permutation if known is None else known[permutation]
+        return True
 
     def improve(self, groups: Sequence[Interleaved], seconds: float, seed: int) -> None:
         """Order groups where they stand, in turn, until none gains, or time is up."""

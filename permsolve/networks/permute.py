@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack
 from math import inf
 from time import perf_counter
 
@@ -14,9 +13,8 @@ from permsolve.errors import InvalidNetworkError, InvalidProblemError
 from permsolve.networks.applying import put_, take_
 from permsolve.networks.calibration.calibration import Calibration
 from permsolve.networks.coverage import coverage, covered, output_orders, reasons
-from permsolve.networks.gathering import gathered_weight, insert_, obstacle, remove_, with_gathers
+from permsolve.networks.gathering import gathered_weight, insert_, obstacle, with_gathers
 from permsolve.networks.interleaving import Interleaved, interleaved
-from permsolve.networks.interrupts import ctrl_c_waits
 from permsolve.networks.ordering import ROUNDING, Ordering
 from permsolve.networks.prunable import NameFilter, PrunableWeight, prunable_weights
 from permsolve.networks.pruning.mask import NMMask
@@ -27,6 +25,7 @@ from permsolve.networks.stacking import Stack, consumers_of, stack
 from permsolve.networks.trace import trace
 from permsolve.networks.trace.export import ExampleInputs, check_module
 from permsolve.networks.trace.tensors import strange
+from permsolve.networks.transaction import apart, transaction
 from permsolve.networks.verify import Reference
 from permsolve.networks.worth import Worth
 from permsolve.pattern import Pattern
@@ -175,10 +174,8 @@ def permute_(
     names = {one.group.name for one in stacks} | {one.group.name for one in among}
     ordering = Ordering(model, groups, names, chosen, parsed, worth)
     permutations = ordering.permutations
-    with ExitStack() as undo:  # when an error or Ctrl-C ends this
-        undo.callback(remove_, model, groups, gathered)
+    with transaction(model), transaction() as search:  # an error or Ctrl-C undoes all of it
         insert_(model, groups, gathered)
-        undo.callback(take_, model, groups, permutations, gathered)
         returned = {
             one.group.name: result
             for one, permutation, result in solved
@@ -189,19 +186,16 @@ def permute_(
         orders = output_orders(groups, permutations)
         error = None
         if reference is not None:
-            with ctrl_c_waits():  # the model is as it was while copies of it are compared
-                take_(model, groups, permutations, gathered)
-                undo.pop_all()
-            error = reference.error(
-                lambda copy: put_(copy, groups, permutations, gathered),
-                lambda copy: take_(copy, groups, permutations, gathered),
-                {int(name.removeprefix("output:")): axes for name, axes in orders.items()},
-            )
-            with ctrl_c_waits():
-                put_(model, groups, permutations, gathered)
-                undo.callback(take_, model, groups, permutations, gathered)
+            search.undo()  # the model is as it was while copies of it are compared
+            with apart():
+                error = reference.error(
+                    lambda copy: put_(copy, groups, permutations, gathered),
+                    lambda copy: take_(copy, groups, permutations, gathered),
+                    {int(name.removeprefix("output:")): axes for name, axes in orders.items()},
+                )
+            put_(model, groups, permutations, gathered)
         everything = prunable_weights(model)
-        report = Report(
+        return Report(
             pattern=parsed,
             spec=groups,
             groups=kept,
@@ -215,8 +209,6 @@ def permute_(
             gathered={name: traced.readers[name].entries for name in gathered},
             notes={**groups.notes, **(reference.notes if reference is not None else {}), **worth.notes()},
         )
-        undo.pop_all()
-    return report
 
 
 def _refuse_masks(model: nn.Module) -> None:

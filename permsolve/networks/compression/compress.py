@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack
 from os import PathLike
 
 from torch import Tensor, nn
@@ -10,7 +9,6 @@ from torch.utils._pytree import tree_leaves
 
 from permsolve.api import checked_seed, checked_time_limit, checked_workers
 from permsolve.errors import InvalidOptionError, VerificationError
-from permsolve.networks.applying import invert_
 from permsolve.networks.calibration import Calibration, calibrate
 from permsolve.networks.compression.recipe import Recipe, get_recipe
 from permsolve.networks.compression.report import CompressionReport
@@ -18,6 +16,7 @@ from permsolve.networks.permute import permute_
 from permsolve.networks.prunable import NameFilter, prunable_weights
 from permsolve.networks.pruning import finalize_, is_nm, prune_
 from permsolve.networks.trace.export import ExampleInputs, called, check_module
+from permsolve.networks.transaction import transaction
 from permsolve.pattern import Pattern
 from permsolve.stopping import StoppingCriterion
 
@@ -76,7 +75,8 @@ def compress_(
     VerificationError
         When a permutation changed outputs, or a weight does not follow the pattern in the end.
     InvalidNetworkError, InvalidOptionError, InvalidPatternError, InvalidProblemError, UntraceableError
-        When something cannot be done; after all errors of the permutation and of the masks the model is as it was.
+        When something cannot be done. The model is as it was after all errors, and after Ctrl-C: until the end what
+        the weights were is kept, too.
     """
     check_module(model)
     parsed, chosen = Pattern.parse(pattern), get_recipe(recipe)
@@ -97,32 +97,30 @@ def compress_(
         )
     before = _outputs(model, example_inputs)
     permutation = None
-    with ExitStack() as undo:  # when an error or Ctrl-C ends this
+    with transaction(model):  # an error or Ctrl-C undoes all of it
         if chosen.permute:
             permutation = permute_(
                 model, example_inputs, parsed, solver=solver, time_limit=time_limit, stop=stop, seed=seed,
                 workers=workers, saliency=chosen.saliency, include=include, exclude=exclude, calibration=calibration,
                 executor=executor,
             )  # fmt: skip
-            undo.callback(invert_, model, permutation)
             calibration = calibration.permuted(permutation)
         masks = prune_(
             model, parsed, saliency=chosen.saliency, include=include, exclude=exclude, update=chosen.update,
             calibration=calibration if batches is None else None, batches=batches,
         )  # fmt: skip
-        undo.pop_all()
-    finalize_(model)
-    for weight in prunable_weights(model, include, exclude):
-        if weight.name in masks and not is_nm(weight.tensor, parsed):
-            raise VerificationError(f"{weight.name} does not follow {parsed} after pruning")
-    return CompressionReport(
-        pattern=parsed,
-        recipe=chosen,
-        permutation=permutation,
-        layers=masks.errors,
-        notes=calibration.notes | masks.notes,
-        output_error=_change(before, _outputs(model, example_inputs)),
-    )
+        finalize_(model)
+        for weight in prunable_weights(model, include, exclude):
+            if weight.name in masks and not is_nm(weight.tensor, parsed):
+                raise VerificationError(f"{weight.name} does not follow {parsed} after pruning")
+        return CompressionReport(
+            pattern=parsed,
+            recipe=chosen,
+            permutation=permutation,
+            layers=masks.errors,
+            notes=calibration.notes | masks.notes,
+            output_error=_change(before, _outputs(model, example_inputs)),
+        )
 
 
 def _outputs(model: nn.Module, example_inputs: ExampleInputs) -> list[Tensor]:

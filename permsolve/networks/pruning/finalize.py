@@ -1,11 +1,12 @@
 """Making pruned zeros final."""
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from permsolve.networks.pruning.mask import NMMask, mask_of, take_mask
+from permsolve.networks.pruning.mask import NMMask, mask_of, masked, take_mask
 from permsolve.networks.trace.export import as_module
+from permsolve.networks.transaction import Transaction, transaction
+from permsolve.networks.writing import check_writable, writing
 
 
 def finalize_(model: nn.Module) -> tuple[str, ...]:
@@ -25,20 +26,38 @@ def finalize_(model: nn.Module) -> tuple[str, ...]:
     InvalidNetworkError
         When the model is no module.
     """
-    masked = [
-        (prefix, module, attribute)
-        for prefix, module in as_module(model).named_modules()
-        if parametrize.is_parametrized(module)
-        for attribute, _ in module.get_submodule("parametrizations").named_children()
-        if mask_of(module, attribute) is not None
-    ]
-    for _, module, attribute in masked:
-        steps = module.get_submodule(f"parametrizations.{attribute}")
-        alone = all(isinstance(step, NMMask) for step in steps.children())
-        if alone:
-            mask = mask_of(module, attribute)
-            assert mask is not None
-            with torch.no_grad():  # in place: whoever shares the parameter or optimizes it goes on doing so
-                steps.get_parameter("original").masked_fill_(~mask.mask, 0.0)
-        take_mask(module, attribute, leave_parametrized=not alone)
-    return tuple(f"{prefix}.{attribute}" if prefix else attribute for prefix, _, attribute in masked)
+    with transaction(as_module(model)) as changes:
+        names = [
+            (prefix, module, attribute)
+            for prefix, module in model.named_modules()
+            if parametrize.is_parametrized(module)
+            for attribute, _ in module.get_submodule("parametrizations").named_children()
+            if mask_of(module, attribute) is not None
+        ]
+        check_writable(
+            (f"{prefix}.{attribute}", original)
+            for prefix, module, attribute in names
+            for original in module.get_submodule(f"parametrizations.{attribute}").parameters(recurse=False)
+        )
+        for _, module, attribute in names:
+            steps = module.get_submodule(f"parametrizations.{attribute}")
+            alone = all(isinstance(step, NMMask) for step in steps.children())
+            if alone:  # in place: whoever shares the parameter or optimizes it goes on doing so
+                mask = mask_of(module, attribute)
+                assert mask is not None
+                _zero(steps.get_parameter("original"), mask.mask, changes)
+            take_mask(module, attribute, changes, leave_parametrized=not alone)
+    return tuple(f"{prefix}.{attribute}" if prefix else attribute for prefix, _, attribute in names)
+
+
+def _zero(weight: Tensor, mask: Tensor, changes: Transaction) -> None:
+    """Make a weight zero where a mask drops it; what it was there is kept until all masks are gone."""
+    with writing(weight):
+        dropped = weight[~mask]
+
+    def back(zeroed: Tensor) -> Tensor:
+        restored = zeroed.clone()
+        restored[~mask] = dropped
+        return restored
+
+    changes.write(weight, lambda old: masked(old, mask), back)

@@ -1,8 +1,7 @@
 """Masks for all weights of a network, and new values for what they keep."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -19,14 +18,15 @@ from permsolve.networks.calibration import Calibration, calibrate
 from permsolve.networks.calibration.calibrate import unseen
 from permsolve.networks.calibration.matching import completed
 from permsolve.networks.calibration.paired import PairedMoments, calibrate_pair, uses_of
-from permsolve.networks.interrupts import ctrl_c_waits
 from permsolve.networks.prunable import WEIGHT, NameFilter, PrunableWeight, prunable_weights
 from permsolve.networks.pruning.holders import Holder, holders, overlapping
-from permsolve.networks.pruning.mask import NMMask, mask_of, put_mask, take_mask
+from permsolve.networks.pruning.mask import NMMask, mask_of, put_mask
 from permsolve.networks.pruning.masks import Masks
 from permsolve.networks.pruning.update import UPDATES, Fit, fit
 from permsolve.networks.trace.export import as_module
+from permsolve.networks.transaction import Transaction, transaction
 from permsolve.networks.worth import Worth
+from permsolve.networks.writing import check_writable
 from permsolve.pattern import Pattern
 from permsolve.saliency import AnySaliency, Saliency, get_saliency
 from permsolve.weights import as_weight
@@ -139,6 +139,7 @@ def prune_(
         parameters.setdefault(id(parameter), (parameter, holder.name))
     plans = [_Plan(weight, _places(weight, users, parameters)) for weight in chosen]
     plans = [plan for plan in plans if plan.weight.tensor.shape[1] > parsed.n]
+    check_writable((plan.weight.name, source) for plan in plans for source in _sources(plan))
     if update is not None:
         for plan in plans:
             _check_updatable(plan)
@@ -147,9 +148,9 @@ def prune_(
         worth = Worth(scores, calibration).checked([plan.weight for plan in plans], update)
         masks.notes |= worth.notes()
         found = [_fitted(plan, parsed, worth, update) for plan in plans]
-        with ctrl_c_waits():
+        with transaction(model) as changes:
             for plan, fitted in zip(plans, found, strict=True):
-                _write(masks, plan, parsed, fitted)
+                _write(masks, plan, parsed, fitted, changes)
     else:
         _prune_in_order(model, plans, parsed, scores, update, batches, masks)
     return masks
@@ -162,10 +163,9 @@ def _prune_in_order(
     """Prune one layer after the other, in the order of their calls; an error or Ctrl-C takes all of it back."""
     dense = deepcopy(model)
     by_name = {plan.weight.name: plan for plan in plans}
-    used = uses_of(model, list(by_name), batches)
     read: dict[str, InputMoments] = {}  # without products
-    with ExitStack() as undo:
-        for name, uses in used.items():
+    with transaction(model) as changes:
+        for name, uses in uses_of(model, list(by_name), batches).items():
             plan = by_name[name]
             paired = None if update is None or not uses else calibrate_pair(model, dense, name, batches, uses)
             if paired is not None:
@@ -177,12 +177,9 @@ def _prune_in_order(
                 calibration = completed(calibration, [by_name[other].weight for other in read], [plan.weight])
             worth = Worth(saliency, calibration).checked([plan.weight], update)
             fitted = _fitted(plan, pattern, worth, update, paired)
-            with ctrl_c_waits():
-                undo.callback(_undo(plan.places))
-                _write(masks, plan, pattern, fitted)
+            _write(masks, plan, pattern, fitted, changes)
             masks.notes |= worth.notes()
             read[name] = InputMoments(calibration[name].mean_square)
-        undo.pop_all()
 
 
 def _alone(models: Sequence[nn.Module], weight: PrunableWeight, batches: Iterable[object]) -> Calibration:
@@ -195,39 +192,6 @@ def _alone(models: Sequence[nn.Module], weight: PrunableWeight, batches: Iterabl
     return found
 
 
-def _undo(places: list[Holder]) -> Callable[[], None]:
-    """What brings a parameter, and what it is under, back to what they are now."""
-    module, attribute = places[0].module, places[0].attribute
-    known, foreign = mask_of(module, attribute), _foreign(places[0])
-    mask, pattern = (None, None) if known is None else (known.mask.clone(), known.pattern)
-    values = None if foreign else _source(places[0]).detach().clone()
-
-    def restore() -> None:
-        if values is not None:
-            with torch.no_grad():
-                _source(places[0]).copy_(values)
-        step = mask_of(module, attribute)
-        if step is None:
-            return
-        if mask is not None and pattern is not None:
-            step.mask.copy_(mask)
-            step.pattern = pattern
-        elif foreign:
-            steps = module.get_submodule(f"parametrizations.{attribute}")
-            assert isinstance(steps, nn.ModuleList)
-            del steps[-1]
-        else:
-            for place in places:
-                take_mask(place.module, place.attribute, leave_parametrized=False)
-
-    return restore
-
-
-def _source(place: Holder) -> Tensor:
-    masked = parametrize.is_parametrized(place.module, place.attribute)
-    return place.module.get_parameter(f"parametrizations.{place.attribute}.original" if masked else place.attribute)
-
-
 def _fitted(
     plan: _Plan, pattern: Pattern, worth: Worth, update: str | None, paired: PairedMoments | None = None
 ) -> Fit:
@@ -237,10 +201,10 @@ def _fitted(
     return fit(plan.weight, mask, pattern, worth.calibration, update, allowed, paired)
 
 
-def _write(masks: Masks, plan: _Plan, pattern: Pattern, fitted: Fit) -> None:
+def _write(masks: Masks, plan: _Plan, pattern: Pattern, fitted: Fit, changes: Transaction) -> None:
     """Put a weight under its mask, give it its values, and remember both."""
-    masks[plan.weight.name] = _register(plan.places, fitted.mask, pattern)
-    fitted.write(plan.weight)
+    masks[plan.weight.name] = _register(plan.places, fitted.mask, pattern, changes)
+    fitted.write(plan.weight, changes)
     if fitted.error is not None:
         masks.errors[plan.weight.name] = fitted.error
 
@@ -276,6 +240,15 @@ def _places(
     return places
 
 
+def _sources(plan: _Plan) -> Iterator[Tensor]:
+    """The parameters that a weight is, or is computed from."""
+    place = plan.places[0]
+    if parametrize.is_parametrized(place.module, place.attribute):
+        yield from place.module.get_submodule(f"parametrizations.{place.attribute}").parameters(recurse=False)
+    else:
+        yield place.module.get_parameter(place.attribute)
+
+
 def _foreign(place: Holder) -> bool:
     """Whether the parameter is under a parametrization that is no mask of ours."""
     if not parametrize.is_parametrized(place.module, place.attribute):
@@ -306,10 +279,10 @@ def _mask(plan: _Plan, pattern: Pattern, worth: Worth, allowed: Tensor | None) -
     return kept if allowed is None else kept & allowed
 
 
-def _register(places: list[Holder], mask: Tensor, pattern: Pattern) -> Tensor:
+def _register(places: list[Holder], mask: Tensor, pattern: Pattern, changes: Transaction) -> Tensor:
     known = mask_of(places[0].module, places[0].attribute)
     if known is not None:
-        known.tighten(mask, pattern)
+        known.tighten(mask, pattern, changes)
         return known.mask
     step = NMMask(mask, pattern)
     for place in places:

@@ -13,6 +13,7 @@ from permsolve.networks.calibration import Calibration
 from permsolve.networks.calibration.paired import PairedMoments
 from permsolve.networks.prunable import WEIGHT, PrunableWeight
 from permsolve.networks.pruning.mask import mask_of
+from permsolve.networks.transaction import Transaction
 from permsolve.pattern import Pattern
 from permsolve.reconstruction import affordable, exchange, fit_bounded, output_error, pattern_groups
 from permsolve.weights import as_weight
@@ -57,13 +58,13 @@ class Fit:
     values: Tensor | None
     error: LayerError | None
 
-    def write(self, weight: PrunableWeight) -> None:
+    def write(self, weight: PrunableWeight, changes: Transaction) -> None:
         """Change the parameter in place; what the mask drops keeps its value under the mask."""
         if self.values is not None:
             masked = mask_of(weight.module, WEIGHT) is not None
             source = weight.module.get_parameter(f"parametrizations.{WEIGHT}.original" if masked else WEIGHT)
-            with torch.no_grad():
-                source.copy_(torch.where(self.mask, self.values, source))
+            mask, values = self.mask, self.values
+            changes.write(source, lambda old: torch.where(mask, values, old))
 
 
 def fit(

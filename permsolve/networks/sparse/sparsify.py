@@ -21,6 +21,7 @@ from permsolve.networks.sparse.layouts import BACKENDS, LINEAR_DTYPES, Layout, l
 from permsolve.networks.sparse.report import LayerReport, SparseReport
 from permsolve.networks.sparse.trial import Refusal, Timings, Trial, dense_milliseconds, tolerance, try_layer
 from permsolve.networks.trace.export import ExampleInputs, check_module
+from permsolve.networks.transaction import transaction
 from permsolve.networks.verify import difference
 from permsolve.pattern import Pattern
 from permsolve.weights import as_weight
@@ -124,24 +125,20 @@ def sparsify_(
         shapes = {weight.module: _default_shape(weight, rows) for weight in weights}
     obstacles = _obstacles(model, weights, options.timings.hardware)
     reports: list[LayerReport] = []
-    changed: list[tuple[nn.Module, type[nn.Module], nn.Parameter]] = []
+    changed = False
     error = None if example_inputs is None else 0.0
-    try:
+    with transaction(model) as changes:  # outputs that differ, no memory, Ctrl-C: all layers or none
+        changes.when_undone(torch.compiler.reset)
         for weight in weights:
             report, trial = _decide(weight, obstacles.get(weight.name), shapes.get(weight.module), options)
             reports.append(report)
             if trial is not None:
-                changed.append((weight.module, type(weight.module), weight.module.get_parameter(WEIGHT)))
                 make_sparse_(weight.module, trial.packed)
+                changed = True
         if changed:
             torch.compiler.reset()
         if changed and example_inputs is not None:
             error = _verified(model, example_inputs, outputs)
-    except BaseException:  # outputs that differ, no memory, Ctrl-C: all layers or none
-        for layer, kind, parameter in changed:
-            layer.__class__ = kind
-            layer._parameters[WEIGHT] = parameter
-        raise
     return SparseReport(layers=tuple(reports), output_error=error)
 
 
