@@ -6,8 +6,9 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from permsolve.errors import InvalidOptionError
+from permsolve.errors import InvalidOptionError, InvalidProblemError
 
 
 def is_number(value: Any) -> bool:
@@ -54,3 +55,47 @@ def require(good: bool, name: str, what: str, value: Any) -> None:
     """
     if not good:
         raise InvalidOptionError(f"{name} must be {what}, got {' '.join(reprlib.repr(value).split())}")
+
+
+def refuse_odd_array(what: str, value: Any) -> None:
+    """Refuse what numpy would silently take for something else: masked arrays, whose mask it drops, and sparse ones.
+
+    Raises
+    ------
+    InvalidProblemError
+        Naming the kind, and how to make a plain array of it.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise InvalidProblemError(f"{what} must be a plain array, got a masked one: give .filled(0), or another value")
+    if not isinstance(value, np.ndarray) and hasattr(value, "nnz"):  # of scipy, of cupy, of sparse
+        dense = "toarray" if hasattr(value, "toarray") else "todense"
+        raise InvalidProblemError(
+            f"{what} must be a plain array, got a sparse one ({type(value).__name__}): give .{dense}()"
+        )
+
+
+def kind_of(dtype: np.dtype[Any]) -> str:
+    """A type that is no number's, in words."""
+    if dtype.names is not None:
+        return f"a structured dtype with the fields {', '.join(dtype.names)}: give one of them"
+    words = {"O": " (Python objects): give .astype(float)", "M": " (dates)", "m": " (times)"}
+    return f"dtype {dtype}{words.get(dtype.kind, '')}"
+
+
+def real_array(what: str, value: Any) -> NDArray[Any]:
+    """An array of real numbers, truth values included, without copying where possible.
+
+    Raises
+    ------
+    InvalidProblemError
+        When it holds something else, or is no plain array.
+    """
+    refuse_odd_array(what, value)
+    try:
+        array: NDArray[Any] = np.asarray(value)
+        plain = array.dtype.kind in "biuf" or (array.dtype.kind == "V" and "float" in array.dtype.name)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InvalidProblemError(f"{what} must be an array of numbers: {' '.join(str(error).split())}") from error
+    if not plain:
+        raise InvalidProblemError(f"{what} must hold real numbers, got {kind_of(array.dtype)}")
+    return array

@@ -18,7 +18,7 @@ from permsolve.errors import InvalidOptionError, InvalidProblemError
 from permsolve.pattern import Pattern
 from permsolve.smallest import Entries, refuse_not_finite
 from permsolve.status import StopReason
-from permsolve.weights import as_weight, working_dtype
+from permsolve.weights import as_array, as_weight, working_dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def prune_smallest(weight: NDArray[Any], sparsity: float) -> NDArray[Any]:
     """
     if not is_number(sparsity) or not 0.0 <= sparsity <= 1.0:
         raise InvalidOptionError(f"a sparsity is a share from 0 to 1, got {sparsity!r}")
-    pruned = np.array(weight, order="C")
+    pruned = np.array(as_array(weight), order="C")
     pruned.ravel()[_by_magnitude(pruned)[: round(sparsity * pruned.size)]] = 0
     return pruned
 

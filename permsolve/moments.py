@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import lapack
 
+from permsolve.checks import real_array
 from permsolve.errors import InvalidOptionError, InvalidProblemError
 
 # As in SparseGPT (Frantar & Alistarh 2023).
@@ -60,7 +61,7 @@ class InputMoments:
     """
 
     def __init__(self, mean_square: ArrayLike, second_moment: ArrayLike | None = None, samples: int = 0) -> None:
-        means = np.array(mean_square, np.float64, ndmin=2)
+        means = np.array(real_array("mean squares", mean_square), np.float64, ndmin=2)
         if means.ndim != 2 or means.size == 0:
             raise InvalidProblemError(f"mean squares have shape (features,) or (groups, d), got {means.shape}")
         if not (np.isfinite(means) & (means >= 0.0)).all():
@@ -124,7 +125,7 @@ class InputMoments:
         samples : array_like, shape (n, d) or (n, groups, d)
             One sample a row.
         """
-        x = np.asarray(samples, np.float64)
+        x = np.asarray(real_array("samples", samples), np.float64)
         if x.ndim not in (2, 3) or x.shape[0] == 0:
             raise InvalidProblemError(f"samples have shape (n, d) or (n, groups, d) with n > 0, got {x.shape}")
         by_group = np.moveaxis(x.reshape(x.shape[0], -1, x.shape[-1]), 0, 1)
@@ -301,7 +302,7 @@ class InputMoments:
 
 
 def _float(values: ArrayLike) -> NDArray[Any]:
-    array = np.asarray(values)
+    array = real_array("second moments", values)
     return (array if array.dtype == np.float32 else array.astype(np.float64, copy=False)).view()
 
 

@@ -30,7 +30,12 @@ def check_permutation(permutation: ArrayLike, columns: int) -> NDArray[np.int64]
     InvalidSolutionError
         When it is not a permutation of ``0 .. columns - 1``.
     """
-    array: NDArray[Any] = np.asarray(permutation)
+    if isinstance(permutation, np.ma.MaskedArray):
+        raise InvalidSolutionError("a permutation is a plain array of integers, got a masked one")
+    try:
+        array: NDArray[Any] = np.asarray(permutation)
+    except (ValueError, TypeError) as error:
+        raise InvalidSolutionError(f"a permutation is a one-dimensional array of integers: {error}") from error
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise InvalidSolutionError(
             f"a permutation is a one-dimensional array of integers, got {array.ndim} dimensions of {array.dtype}"

@@ -344,7 +344,7 @@ def _largest_of_rows(block: NDArray[Any], kept: int) -> float:
 
 def _as_block(block: NDArray[Any], columns: int) -> NDArray[Any]:
     """Scores of one block in a float type."""
-    scores = np.asarray(block)
+    scores = as_array(block)
     if scores.ndim != 2 or scores.shape[1] != columns:
         raise InvalidProblemError(f"a block of saliencies has shape (rows, {columns}), got {scores.shape}")
     return scores.astype(working_dtype(scores.dtype), copy=False)

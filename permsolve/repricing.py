@@ -20,6 +20,16 @@ TOLERANCE = 1e-9
 # Entries of saliency looked at in one go.
 _CHUNK = 1 << 22
 _UNIT = 2.0**-52
+# The least number of float64. Proofs are made in numbers of ordinary size and then scaled; where the weights are as
+# small as this, that rounds each number to a multiple of it, and no share of a value can allow for it.
+LEAST = 2.0**-1074
+
+
+def grain(problem: Problem, node: Node | None = None) -> float:
+    """How far a sum of all numbers of a proof can be off because they are multiples of the least number."""
+    odd_sets = () if node is None else node.odd_sets
+    terms = problem.columns + problem.padding + problem.group_count + sum(len(odd_set) for odd_set in odd_sets)
+    return LEAST * (terms + problem.pattern.m)
 
 
 def largest_sum(entries: Values, n: int) -> Values:
@@ -157,6 +167,7 @@ class Repricing:
         reduced = reduced_costs(node, groups, values, self.problem.columns + self.problem.padding)
         largest = float(reduced.max(initial=0.0)) + rounding(self.problem, node, values)
         allowed = TOLERANCE / 4.0 * abs(self.value) / self.problem.group_count
+        allowed += LEAST * (2 * self.problem.pattern.m + len(node.odd_sets))
         if not largest <= node.excess + allowed:
             raise InvalidCertificateError(
                 f"node {number}: a group is worth {largest!r} more than its columns cost, the proof says at most "
@@ -166,7 +177,7 @@ class Repricing:
 
     def _too_low(self, node: Node) -> float:
         """A group of a smaller reduced cost is in no partition that is better than the value."""
-        return self.value * (1.0 + TOLERANCE / 2.0) - node.bound
+        return self.value * (1.0 + TOLERANCE / 2.0) + 2.0 * grain(self.problem, node) - node.bound
 
 
 def check_nodes(problem: Problem, nodes: Sequence[Node]) -> None:
@@ -200,13 +211,14 @@ def check_nodes(problem: Problem, nodes: Sequence[Node]) -> None:
         if node.pair is not None and node.pair[0] == node.pair[1]:
             raise InvalidCertificateError(f"node {number}: a pair needs two columns, got {node.pair}")
         if node.duals.size:
-            _check_statement(number, node, problem.group_count)
+            _check_statement(number, node, problem.group_count, grain(problem, node))
 
 
-def _check_statement(number: int, node: Node, groups: int) -> None:
+def _check_statement(number: int, node: Node, groups: int, grained: float) -> None:
     found = base(node) + groups * node.excess
     size = float(np.abs(node.duals).max()) + math.fsum(node.weights) + groups * node.excess
-    if not 0.0 <= node.excess < math.inf or not abs(node.bound - found) <= _UNIT * (8 + len(node.odd_sets)) * size:
+    allowed = _UNIT * (8 + len(node.odd_sets)) * size + grained
+    if not 0.0 <= node.excess < math.inf or not abs(node.bound - found) <= allowed:
         raise InvalidCertificateError(
             f"node {number}: it says {node.bound!r}, from its prices and an excess of {node.excess!r} follows {found!r}"
         )
@@ -270,7 +282,7 @@ class PairRepricing:
             When those of one are.
         """
         m, b = self.problem.pattern.m, self.layers.quadratic[2]
-        allowed = TOLERANCE / len(self.prices) * abs(self.problem.row_bound)
+        allowed = TOLERANCE / len(self.prices) * abs(self.problem.row_bound) + 4 * m * LEAST
         for i in columns:
             gain = b * np.minimum(self._y[i], self._y).sum(axis=1) - self.prices[i] - self.prices
             gain[i] = -np.inf

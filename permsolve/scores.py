@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from permsolve.errors import InvalidOptionError, InvalidProblemError
 from permsolve.moments import InputMoments
 from permsolve.saliency import Saliency
-from permsolve.weights import as_matrix, as_weight, flat_blocks, row_blocks
+from permsolve.weights import as_array, as_matrix, as_weight, flat_blocks, row_blocks
 
 
 def score_blocks(
@@ -75,7 +75,7 @@ def _checked(weight: NDArray[Any], saliency: Saliency, inputs: InputMoments | No
 
 
 def _scores(scores: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    array = np.asarray(scores)
+    array = as_array(scores)
     if array.shape != shape:
         raise InvalidProblemError(f"the saliency function returned shape {array.shape} for a matrix {shape}")
     return as_weight(array)

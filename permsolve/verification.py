@@ -51,7 +51,8 @@ def verify(problem: Problem, result: Result, *, max_work: int = MAX_WORK) -> Ver
 
     Every node of a proof says a largest reduced cost and a bound; both are recomputed, from the prices and from the
     groups that the nodes above leave, and the tree must cover all partitions. The bound holds up to a share of 1e-9,
-    whatever the rounding. A change of a proof that leaves every statement in it true, such as a step less, is no false
+    whatever the rounding; where the weights are near the least numbers of float64, up to a few of these for each column
+    and group. A change of a proof that leaves every statement in it true, such as a step less, is no false
     proof; only the certificate's digest, looked at last, tells it from the one that was made.
 
     Parameters
@@ -105,12 +106,13 @@ def verify(problem: Problem, result: Result, *, max_work: int = MAX_WORK) -> Ver
     if (result.status is Status.OPTIMAL) != meets(result.value, result.bound):
         raise InvalidCertificateError(f"status {result.status} with value {result.value!r} and bound {result.bound!r}")
     certificate = result.certificate()
-    if result.bound < min(certificate.bound, row_bound) * (1.0 - repricing.TOLERANCE):
+    grain = max((repricing.grain(problem, node) for node in certificate.nodes), default=repricing.grain(problem))
+    if result.bound < min(certificate.bound, row_bound) * (1.0 - repricing.TOLERANCE) - grain:
         raise InvalidCertificateError(f"the certificate says {certificate.bound!r}, the result {result.bound!r}")
     proven = _proven(problem, certificate, value, max_work, checked, unchecked)
     bound = min(row_bound, max(proven, value))
     if not unchecked:
-        if bound > result.bound + repricing.TOLERANCE * abs(result.bound):
+        if bound > result.bound + repricing.TOLERANCE * abs(result.bound) + grain:
             raise InvalidCertificateError(
                 f"the certificate ({certificate.method}) proves {bound!r}, the result claims {result.bound!r}"
             )
@@ -194,7 +196,7 @@ def _sample(problem: Problem, certificate: Certificate, max_work: int) -> int:
         groups = np.sort(np.column_stack([np.tile(begun, (last.size, 1)), last]), axis=1)
         values = repricing.group_values(matrix, groups, problem.pattern.n)
         reduced = repricing.reduced_costs(root, groups, values, matrix.shape[0])
-        allowed = repricing.TOLERANCE * abs(root.bound) / problem.group_count
+        allowed = repricing.TOLERANCE * abs(root.bound) / problem.group_count + 2 * m * repricing.LEAST
         if float(reduced.max()) > root.excess + allowed:
             raise InvalidCertificateError("the prices do not prove the bound: a group is worth more than they allow")
         seen += last.size

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from permsolve.checks import kind_of, refuse_odd_array
 from permsolve.errors import InvalidProblemError
 
 BLOCK_ELEMENTS = 1 << 22
@@ -26,7 +27,7 @@ def as_weight(weight: Any) -> NDArray[Any]:
     """
     array = as_array(weight)
     if not is_real(array.dtype):
-        raise InvalidProblemError(f"a weight must hold real numbers, got dtype {array.dtype}")
+        raise InvalidProblemError(f"a weight must hold real numbers, got {kind_of(array.dtype)}")
     if not 2 <= array.ndim <= MAX_DIMENSIONS:
         raise InvalidProblemError(
             f"a weight has 2 (linear) to {MAX_DIMENSIONS} (convolution) dimensions, got shape {array.shape}"
@@ -42,13 +43,14 @@ def as_array(weight: Any) -> NDArray[Any]:
     Raises
     ------
     InvalidProblemError
-        When it is ragged, or no array at all.
+        When it is masked, sparse or ragged, or no array at all.
     """
     torch = sys.modules.get("torch")  # who has a tensor has imported it
     if torch is not None and isinstance(weight, torch.Tensor):
         return _from_torch(weight)
     if torch is not None and isinstance(weight, torch.nn.Module):
         raise InvalidProblemError(f"a weight must be an array, got a {type(weight).__name__}: give its .weight")
+    refuse_odd_array("a weight", weight)
     try:
         return np.asarray(weight)
     except (ValueError, TypeError) as error:

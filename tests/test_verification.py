@@ -217,3 +217,51 @@ def test_exact_solvers_agree_and_are_verified_at_every_pattern(text: str, kind: 
             assert bound.value >= best.value * (1.0 - 1e-11)
             stated = replace(solve(problem, "identity"), bound=bound.value, proof=bound.certificate)
             assert verify(problem, stated).complete
+
+
+SCALES = [1e-323, 3e-322, 1e-318, 1e-312, 1e-310, 1e-308, 1e300, 3e304]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize(
+    ("solver", "text", "shape"),
+    [
+        ("column-generation", "2:4", (16, 16)),
+        ("column-generation", "2:4", (8, 14)),
+        ("column-generation", "1:4", (24, 16)),
+        ("matching", "1:2", (6, 12)),
+        ("exhaustive", "2:4", (6, 8)),
+    ],
+)
+def test_own_proofs_hold_at_any_magnitude(solver: str, text: str, shape: tuple[int, int], scale: float) -> None:
+    """Where shares of a value vanish or sums come near to overflow, without a warning of numpy's."""
+    problem = Problem(np.random.default_rng(0).random(shape) * scale, text)
+    result = solve(problem, solver, time_limit=20.0, workers=1)
+    assert verify(problem, result).complete
+    if result.status is Status.OPTIMAL:
+        assert verify(problem, Result.from_dict(result.to_dict())).bound == pytest.approx(result.value, rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("method", ["pairs", "groups"])
+def test_own_bounds_hold_at_any_magnitude(method: str, scale: float) -> None:
+    """Those of `upper_bound`, given to a result."""
+    problem = Problem(np.random.default_rng(0).random((12, 16)) * scale)
+    bound = upper_bound(problem, method=method, time_limit=3.0, workers=1)
+    result = solve(problem, "identity")
+    verify(problem, replace(result, bound=bound.value, proof=bound.certificate))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_wrong_proof_of_tiny_weights_is_still_refused(dtype: Any) -> None:
+    """What is allowed for their rounding is no room for a bound that is a little too low."""
+    scale = 1e-42 if dtype is np.float32 else 1e-310
+    problem = Problem((np.random.default_rng(0).random((16, 16)) * scale).astype(dtype))
+    result = solve(problem, "column-generation", time_limit=20.0, workers=1)
+    assert verify(problem, result).complete
+    lowered = result.certificate()
+    root = replace(lowered.nodes[0], duals=lowered.nodes[0].duals * 0.999)
+    root = root.stating(root.excess, problem.group_count)
+    false = Certificate(lowered.method, lowered.bound * 0.999, (root, *lowered.nodes[1:]))
+    with pytest.raises(InvalidCertificateError):
+        verify(problem, replace(result, proof=false, bound=max(result.value, result.bound * 0.999)))

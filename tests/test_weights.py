@@ -1,13 +1,17 @@
 """Weights of every type and shape, read as matrices."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
+import scipy.sparse
 
-from permsolve.errors import InvalidProblemError
+from permsolve.errors import InvalidProblemError, InvalidSolutionError
+from permsolve.moments import InputMoments
+from permsolve.permutation import check_permutation
 from permsolve.problem import Problem
 from permsolve.weights import as_matrix, as_weight, matrix_shape, row_blocks, working_dtype
 
@@ -135,8 +139,14 @@ def test_torch_tensors_that_are_refused(make: Any, message: str) -> None:
         (np.ones((2, 2), complex), "real numbers, got dtype complex128"),
         (np.ones((2, 2), bool), "real numbers, got dtype bool"),
         ([["a", "b"]], "real numbers, got dtype <U1"),
-        (np.ones((2, 2), [("x", "f4")]), "real numbers"),
-        (np.array(["2020-01-01"], "M8[D]"), "real numbers"),
+        (np.ones((2, 2), object), r"\(Python objects\): give .astype\(float\)"),
+        (np.ones((2, 2), [("x", "f4"), ("y", "i4")]), "a structured dtype with the fields x, y: give one of them"),
+        (np.array([["2020-01-01"]], "M8[D]"), r"dtype datetime64\[D\] \(dates\)"),
+        (np.array([[3]], "m8[s]"), r"dtype timedelta64\[s\] \(times\)"),
+        (np.ma.masked_equal([[1.0, 2.0]], 2.0), r"got a masked one: give .filled\(0\)"),
+        (np.ma.ones((2, 2)), "got a masked one"),
+        (scipy.sparse.csr_matrix([[1.0, 0.0]]), r"got a sparse one \(csr_matrix\): give .toarray\(\)"),
+        (scipy.sparse.coo_array([[1.0, 0.0]]), r"got a sparse one \(coo_array\)"),
         (np.float64(3.0), r"got shape \(\)"),
         (np.ones(4), r"got shape \(4,\)"),
         (np.ones((2,) * 6), "2 .linear. to 5 .convolution. dimensions"),
@@ -150,6 +160,25 @@ def test_what_is_no_weight_is_refused(weight: Any, message: str) -> None:
     """One clear reason each."""
     with pytest.raises(InvalidProblemError, match=message):
         as_weight(weight)
+    with pytest.raises(InvalidProblemError):
+        Problem.from_weight(weight)
+
+
+@pytest.mark.parametrize("odd", [np.ma.ones(4), scipy.sparse.eye_array(4), np.ones(4, object), np.ones(4, complex)])
+def test_arrays_beside_weights_are_plain_ones_too(odd: Any) -> None:
+    """Saliencies, blocks of them, moments, permutations and arrays to be re-ordered."""
+    calls: list[Callable[[], Any]] = [
+        lambda: Problem(odd),
+        lambda: Problem.from_blocks([odd], (4, 4)),
+        lambda: InputMoments(odd),
+        lambda: InputMoments.from_second_moment(odd),
+        lambda: InputMoments.from_samples(odd),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidProblemError, match=r"plain array|real numbers|matrix|shape"):
+            call()
+    with pytest.raises(InvalidSolutionError, match="a permutation is a"):
+        check_permutation(odd, 4)
 
 
 def test_a_ragged_list_is_refused() -> None:
