@@ -1,6 +1,6 @@
 """Put permutations into the parameters of a model, or take them out again."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from os import PathLike
 
@@ -13,6 +13,7 @@ from permsolve.checks import require
 from permsolve.errors import InvalidSpecError
 from permsolve.networks.gathering import NAME as GATHER
 from permsolve.networks.gathering import insert_, remove_
+from permsolve.networks.optimizer_state import OptimizerState, check_optimizer
 from permsolve.networks.report import Report
 from permsolve.networks.spec import AxisUse, Spec
 from permsolve.networks.trace.export import as_module
@@ -24,7 +25,7 @@ def permute_tensors(
     model: nn.Module,
     spec: Spec,
     permutations: Mapping[str, NDArray[np.int64]],
-    optimizer: torch.optim.Optimizer | None = None,
+    state: OptimizerState | None = None,
 ) -> None:
     """Re-order in place every axis that carries one of the named groups.
 
@@ -36,13 +37,15 @@ def permute_tensors(
         The groups.
     permutations : mapping of str to ndarray
         Group -> permutation: channel ``j`` becomes what channel ``permutation[j]`` was.
-    optimizer : Optimizer, optional
-        Its state follows the parameters: tensors of their shape, or of length 1 along some axes (factored moments).
+    state : OptimizerState, optional
+        What an optimizer knows about the parameters, which follows them.
 
     Raises
     ------
     InvalidSpecError
-        When a tensor is missing or has another shape, or state of the optimizer cannot follow; nothing is changed then.
+        When a tensor is missing or has another shape, or state of the optimizer cannot follow.
+    InvalidNetworkError
+        When a tensor cannot be written to. Nothing is changed then, as after all that ends this early.
 
     Notes
     -----
@@ -50,6 +53,7 @@ def permute_tensors(
     """
     tensors = _tensors(model)
     check_tensors(model, spec, spec.shapes)
+    state = state or OptimizerState(None, model)
     done: set[tuple[object, ...]] = set()
     moves: list[tuple[str, torch.Tensor, AxisUse, NDArray[np.int64]]] = []
     names: dict[str, list[str]] = {}
@@ -60,16 +64,16 @@ def permute_tensors(
         if permutation is None or (np.diff(permutation) == 1).all():
             continue
         for use in group.uses:
-            if use.name not in tensors:
-                continue  # a free output
             for name in [use.name, *names.get(use.name, [])]:
                 tensor = tensors.get(name)
-                key = (_memory(tensor), group.name, use.axis, use.rows, use.values) if tensor is not None else None
-                if tensor is None or key in done:
-                    continue
-                done.add(key)  # type: ignore[arg-type]
-                moves.append((name, tensor, use, permutation))
-                moves += [(kind, one, use, permutation) for kind, one in _followers(name, tensor, use, optimizer)]
+                if tensor is None:
+                    continue  # a free output
+                for what, one, axis in [(name, tensor, use), *state.followers(name, tensor, use)]:
+                    key = (_memory(one), group.name, axis.axis, axis.rows, axis.values)
+                    if key not in done:
+                        done.add(key)
+                        moves.append((what, one, axis, permutation))
+    state.check_moved([id(tensor) for _, tensor, _, _ in moves])
     check_writable((name, tensor) for name, tensor, _, _ in moves)
     with transaction() as changes:
         for _, tensor, use, permutation in moves:
@@ -92,7 +96,11 @@ def _taken(use: AxisUse, permutation: NDArray[np.int64], tensor: torch.Tensor) -
 
 
 def apply_(
-    model: nn.Module, report: Report | str | PathLike[str], optimizer: torch.optim.Optimizer | None = None
+    model: nn.Module,
+    report: Report | str | PathLike[str],
+    optimizer: torch.optim.Optimizer | None = None,
+    *,
+    elementwise: Collection[str] = (),
 ) -> nn.Module:
     """Repeat a permutation on another copy of the model: a checkpoint, averaged weights, a model in training.
 
@@ -103,7 +111,12 @@ def apply_(
     report : Report or path
         What :func:`permute_` returned, or the file that it was saved to. Where it has gathers, these are inserted, too.
     optimizer : Optimizer, optional
-        Its moment buffers follow their parameters, factored ones (Adafactor) too; state of other shapes is refused.
+        Its moment buffers follow their parameters, factored ones (Adafactor) too, and those of an optimizer that it
+        wraps; state of other kinds is refused (see :mod:`permsolve.networks.optimizer_state`).
+    elementwise : collection of str, optional
+        Names of further optimizer state that has a number for each entry of its parameter. Needed for square weights
+        only, where the shape does not tell it from a preconditioner, and for names that torch and widely used
+        optimizers do not give to such state.
 
     Returns
     -------
@@ -113,37 +126,53 @@ def apply_(
     Raises
     ------
     InvalidSpecError
-        When the model lacks a parameter, or has it in another shape, or state of the optimizer cannot follow.
+        When the model lacks a parameter, or has it in another shape, or the optimizer is of another model, or state of
+        it cannot follow.
     FileFormatError
         When the file is no report.
-    InvalidNetworkError, InvalidOptionError
+    InvalidNetworkError
+        When a tensor that would move cannot be written to: it is on the meta device (offloaded), expanded, sparse,
+        quantized, of a class of its own, or a read-only memory map.
+    InvalidOptionError
         When an argument is of another kind.
+
+    Notes
+    -----
+    Model and optimizer are as they were after all errors, and after Ctrl-C.
     """
-    loaded = _loaded(model, report, optimizer)
-    with transaction(model):
-        put_(model, loaded.spec, loaded.permutations(), tuple(loaded.gathered), optimizer)
-    return model
+    return _changed(put_, model, report, optimizer, elementwise)
 
 
 def invert_(
-    model: nn.Module, report: Report | str | PathLike[str], optimizer: torch.optim.Optimizer | None = None
+    model: nn.Module,
+    report: Report | str | PathLike[str],
+    optimizer: torch.optim.Optimizer | None = None,
+    *,
+    elementwise: Collection[str] = (),
 ) -> nn.Module:
     """Undo a permutation, bit for bit; see :func:`apply_`."""
-    loaded = _loaded(model, report, optimizer)
+    return _changed(take_, model, report, optimizer, elementwise)
+
+
+def _changed(
+    change: Callable[..., None], model: nn.Module, report: object, optimizer: object, elementwise: object
+) -> nn.Module:
+    """The model after a change, which is made wholly or not at all."""
+    as_module(model)
+    check_optimizer(optimizer, elementwise)
+    loaded = _loaded(report)
+    state = OptimizerState(optimizer, model, elementwise)  # type: ignore[arg-type]  # just checked
     with transaction(model):
-        take_(model, loaded.spec, loaded.permutations(), tuple(loaded.gathered), optimizer)
+        change(model, loaded.spec, loaded.permutations(), tuple(loaded.gathered), state)
     return model
 
 
-def _loaded(model: object, report: Report | str | PathLike[str], optimizer: torch.optim.Optimizer | None) -> Report:
-    """The report, read if need be; refuses arguments of other kinds."""
-    as_module(model)
-    stateful = isinstance(getattr(optimizer, "state", None), Mapping)
-    require(optimizer is None or stateful, "optimizer", "a torch.optim.Optimizer", optimizer)
+def _loaded(report: object) -> Report:
+    """The report, read if need be."""
     if isinstance(report, Report):
         return report
     require(isinstance(report, str | PathLike), "report", "what permute_ returned, or the path of its file", report)
-    return Report.load(report)
+    return Report.load(report)  # type: ignore[arg-type]  # just checked
 
 
 def put_(
@@ -151,12 +180,12 @@ def put_(
     spec: Spec,
     permutations: Mapping[str, NDArray[np.int64]],
     gathered: Sequence[str] = (),
-    optimizer: torch.optim.Optimizer | None = None,
+    state: OptimizerState | None = None,
 ) -> None:
     """Insert the gathers of the named weights, and permute."""
     check_tensors(model, spec, [name for name in spec.shapes if not name.endswith(f"{GATHER}.index")])
     insert_(model, spec, gathered)
-    permute_tensors(model, spec, permutations, optimizer)
+    permute_tensors(model, spec, permutations, state)
 
 
 def take_(
@@ -164,11 +193,11 @@ def take_(
     spec: Spec,
     permutations: Mapping[str, NDArray[np.int64]],
     gathered: Sequence[str] = (),
-    optimizer: torch.optim.Optimizer | None = None,
+    state: OptimizerState | None = None,
 ) -> None:
     """Undo :func:`put_`, bit for bit."""
     inverse = {name: np.argsort(permutation) for name, permutation in permutations.items()}
-    permute_tensors(model, spec, inverse, optimizer)
+    permute_tensors(model, spec, inverse, state)
     remove_(model, spec, gathered)
 
 
@@ -196,25 +225,3 @@ def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def _memory(tensor: torch.Tensor) -> int:
     return tensor.data_ptr() if tensor.layout == torch.strided and tensor.numel() and not tensor.is_meta else id(tensor)
-
-
-def _followers(
-    name: str, tensor: torch.Tensor, use: AxisUse, optimizer: torch.optim.Optimizer | None
-) -> Iterator[tuple[str, torch.Tensor]]:
-    """The gradient of a parameter, and what an optimizer knows about each of its entries, rows or columns."""
-    known = dict(optimizer.state.get(tensor, {})) if optimizer is not None else {}
-    if tensor.grad is not None:
-        known["grad"] = tensor.grad
-    for kind, one in known.items():
-        if not isinstance(one, torch.Tensor) or one.numel() == 1:
-            continue
-        whole = one.shape == tensor.shape
-        factor = use.rows is None and one.ndim == tensor.ndim
-        factor = factor and all(a in (1, b) for a, b in zip(one.shape, tensor.shape, strict=True))
-        if one.layout != torch.strided or not (whole or factor):
-            raise InvalidSpecError(
-                f"{kind!r} of {name!r}, of shape {tuple(one.shape)} ({one.layout}), cannot follow a parameter of shape "
-                f"{tuple(tensor.shape)}: clear it first (zero_grad, or a new optimizer)"
-            )
-        if one.shape[use.axis] == tensor.shape[use.axis]:
-            yield f"{kind} of {name}", one
