@@ -17,12 +17,13 @@ from permsolve.networks.pruning import finalize_, is_nm, prune_
 from permsolve.networks.report import GroupReport, Report
 from permsolve.networks.sparse import SparseReport, load_sparse, save_sparse, sparsify_
 from permsolve.networks.spec import AxisGroup, AxisUse, Spec
-from permsolve.networks.trace import trace
+from permsolve.networks.trace import Call, trace
 
 __all__ = [
     "AxisGroup",
     "AxisUse",
     "Calibration",
+    "Call",
     "CompressionReport",
     "GroupReport",
     "Recipe",

@@ -12,7 +12,9 @@ from permsolve.checks import require
 from permsolve.errors import InvalidNetworkError, InvalidProblemError
 from permsolve.networks.applying import put_, take_
 from permsolve.networks.calibration.calibration import Calibration
+from permsolve.networks.claims import Claims
 from permsolve.networks.coverage import coverage, covered, output_orders, reasons
+from permsolve.networks.fitting import check_fits
 from permsolve.networks.gathering import gathered_weight, insert_, obstacle, with_gathers
 from permsolve.networks.interleaving import Interleaved, interleaved
 from permsolve.networks.ordering import ROUNDING, Ordering
@@ -23,7 +25,8 @@ from permsolve.networks.solving import SHORTEST, solve_all
 from permsolve.networks.spec import INPUT_AXIS, Positions, Spec
 from permsolve.networks.stacking import Stack, consumers_of, stack
 from permsolve.networks.trace import trace
-from permsolve.networks.trace.export import ExampleInputs, check_module
+from permsolve.networks.trace.calls import ExampleInputs
+from permsolve.networks.trace.export import check_module
 from permsolve.networks.trace.tensors import strange
 from permsolve.networks.transaction import apart, transaction
 from permsolve.networks.verify import Reference
@@ -67,8 +70,11 @@ def permute_(
     ----------
     model : Module
         The model. Its parameters and buffers are re-ordered; its function stays.
-    example_inputs : tuple or dict
-        Arguments of a call, positional or by name.
+    example_inputs : tuple, dict, Tensor, Call, or list of these
+        Arguments of a call: a tuple of positional ones, a dict of those by name, or a tensor, the only one; or a
+        :class:`~permsolve.networks.Call`, which can also name another method. A list holds several calls: a model
+        with several entry points or kinds of inputs needs them, since parameters that no call reaches stay as they
+        are, and so does every axis that they may share (``report.notes`` says which).
     pattern : Pattern or str, default "2:4"
         The pattern.
     solver : str, default "auto"
@@ -101,7 +107,8 @@ def permute_(
     executor : Executor, optional
         Where to solve axes side by side: any of ``concurrent.futures``, or of a cluster.
     spec : Spec, optional
-        The axis groups, from :func:`trace` or written by hand, instead of a trace.
+        The axis groups, from :func:`trace` or written by hand, instead of a trace. Its names and shapes must be the
+        model's. What it says of parameters that the example does not reach is taken as said.
     progress : callable, optional
         Called with the numbers of problems solved and of problems in all.
 
@@ -115,7 +122,10 @@ def permute_(
     UntraceableError
         When the model cannot be exported and no ``spec`` is given.
     VerificationError
-        When outputs differ; then every weight is as before, bit for bit.
+        When outputs differ, or something moves that belongs to no axis group that the example reaches; then every
+        weight is as before, bit for bit.
+    InvalidSpecError
+        When ``spec`` is not that of this model.
     InvalidNetworkError
         When weights are under masks of :func:`permsolve.networks.prune_`, or have no values yet, or when the model is
         no module, or cannot be copied or called for verification.
@@ -132,8 +142,10 @@ def permute_(
     Ctrl-C ends all of it, as an error does: every weight is as before then, bit for bit. On an executor, searches that
     have begun go on to their time limit, and the others are taken back.
 
-    Only what the example makes the model do is traced: a model that branches on the shape of its inputs (or on a
-    counter of its own) is permuted for the branch that the example takes.
+    Only what the example makes the model do is traced. Parameters that it does not reach hold every axis that their
+    code may share (:mod:`permsolve.networks.trace.reach` says how that is known). But a branch without parameters of
+    its own, such as one for inputs of another shape or a method that returns a hidden tensor, shows nowhere in the
+    model: give its call as a further example.
     """
     parsed = Pattern.parse(pattern)
     worth = Worth(get_saliency(saliency), calibration)
@@ -146,6 +158,8 @@ def permute_(
     require(executor is None or callable(getattr(executor, "submit", None)), "executor", "an Executor", executor)
     require(progress is None or callable(progress), "progress", "a function", progress)
     check_module(model)
+    if spec is not None:
+        check_fits(model, spec)
     _refuse_masks(model)
     chosen = _chosen(model, include, exclude)
     worth = worth.checked(chosen)
@@ -191,9 +205,11 @@ def permute_(
                 error = reference.error(
                     lambda copy: put_(copy, groups, permutations, gathered),
                     lambda copy: take_(copy, groups, permutations, gathered),
-                    {int(name.removeprefix("output:")): axes for name, axes in orders.items()},
+                    orders,
                 )
+            claims = Claims(model, groups, permutations)
             put_(model, groups, permutations, gathered)
+            claims.check(model)
         everything = prunable_weights(model)
         return Report(
             pattern=parsed,

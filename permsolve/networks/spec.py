@@ -19,8 +19,22 @@ FORMAT_VERSION = 2
 
 Positions = NDArray[np.int64]
 
+# What the name of a free output begins with.
+OUTPUT = "output:"
+
 # The axis of a weight along which its inputs lie.
 INPUT_AXIS = 1
+
+
+def output_name(call: int, number: int) -> str:
+    """Name of an output in axis groups: ``"output:0"``, and ``"output:1.0"`` of the second of several calls."""
+    return f"{OUTPUT}{call}.{number}" if call else f"{OUTPUT}{number}"
+
+
+def output_place(name: str) -> tuple[int, int]:
+    """Number of the call and of the output that :func:`output_name` names."""
+    call, _, number = name.removeprefix(OUTPUT).rpartition(".")
+    return int(call or 0), int(number)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +129,9 @@ class Spec:
         Parameter -> what keeps its input axis (axis 1), or a part of it, in order.
     readers : dict of str to Reader
         Weights that could be read through a gather.
+    unreached : tuple of str
+        Parameters and buffers that no example reached; no group names them. In a spec written by hand there are none:
+        whoever writes it says what may move.
     """
 
     groups: tuple[AxisGroup, ...]
@@ -123,6 +140,7 @@ class Spec:
     aliases: Mapping[str, str] = field(default_factory=dict)
     held: Mapping[str, str] = field(default_factory=dict)
     readers: Mapping[str, Reader] = field(default_factory=dict)
+    unreached: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = [group.name for group in self.groups]
@@ -188,6 +206,7 @@ class Spec:
                 name: {"layers": list(reader.layers), "entries": reader.entries}
                 for name, reader in self.readers.items()
             },
+            "unreached": list(self.unreached),
         }
 
     @classmethod
@@ -223,7 +242,8 @@ class Spec:
                 str(name): Reader(tuple(str(layer) for layer in reader["layers"]), int(reader["entries"]))
                 for name, reader in document.get("readers", {}).items()
             }
-            return cls(groups, shapes, notes, aliases, held, readers)
+            unreached = tuple(str(name) for name in document.get("unreached", ()))
+            return cls(groups, shapes, notes, aliases, held, readers, unreached)
         except (InvalidSpecError, FileFormatError):
             raise
         except KeyError as error:

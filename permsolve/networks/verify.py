@@ -9,7 +9,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +21,9 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from permsolve.errors import InvalidNetworkError, PermsolveError, VerificationError
-from permsolve.networks.trace.export import ExampleInputs, described, mode, split_inputs
+from permsolve.networks.spec import output_place
+from permsolve.networks.trace.calls import Call, ExampleInputs, calls_of, plain
+from permsolve.networks.trace.export import described, mode
 
 TOLERANCE = 1e-9
 # Of models that compute in a shorter type inside, whatever type their parameters have, by its number of bytes.
@@ -49,8 +52,8 @@ class Reference:
     ----------
     model : Module
         The model as it is now; it is copied.
-    example_inputs : tuple or dict
-        Arguments of a call.
+    example_inputs : tuple, dict, Tensor, Call, or list of these
+        One call, or several (see :func:`permsolve.networks.trace`); outputs of all of them are compared.
     seed : int
         Of the further inputs that are drawn.
 
@@ -77,11 +80,13 @@ class Reference:
             self.notes["verification"] = (
                 f"the model computes in a shorter type than float64 inside: compared at {self.tolerance:.0e}"
             )
-        self._eval: list[_Run | None] = [first]
-        self._eval += [self._tried(sample, training=False) for sample in self._samples[1:]]
-        self._train = self._training_reference()
+        others = [self._tried(sample, training=False) for sample in self._samples[len(first) :]]
+        self._eval: list[_Run | None] = [*first, *others]
+        self._train = self._training_reference(self._samples[: len(first)])
 
-    def _first_reference(self, model: nn.Module, example_inputs: ExampleInputs, seed: int) -> tuple[_Run, int]:
+    def _first_reference(
+        self, model: nn.Module, example_inputs: ExampleInputs, seed: int
+    ) -> tuple[list[_Run | None], int]:
         """Outputs on the example, in float64 where the model runs in it; bytes of the shortest type of real numbers.
 
         Operators that compile what they are given (conditions, flexible attention) may run unwatched only.
@@ -91,7 +96,8 @@ class Reference:
             self._samples = _samples(example_inputs, seed, self._double)
             self._watch: _ShortTypes | nullcontext[None] = _ShortTypes() if watched else nullcontext()
             try:
-                run = self._called(self._copy, self._samples[0], training=False)
+                given = self._samples[: len(calls_of(example_inputs))]
+                runs: list[_Run | None] = [self._called(self._copy, one, training=False) for one in given]
             except _ParameterWrittenError:
                 raise
             except Exception as error:  # the model's own code, which may mix types
@@ -99,33 +105,42 @@ class Reference:
                 continue
             if not self._double:
                 self.notes["verification"] = "the model does not run in float64: compared in its own type"
-            return run, self._watch.shortest if isinstance(self._watch, _ShortTypes) else 4
+            return runs, self._watch.shortest if isinstance(self._watch, _ShortTypes) else 4
         raise InvalidNetworkError(
             f"the model cannot be called with the example inputs ({described(failure)}): mend the inputs, or pass "
             "verify=False where a copy of the model cannot run"
         ) from failure
 
-    def _training_reference(self) -> _Run | None:
-        runs = [self._tried(self._samples[0], training=True, seed=seed) for seed in (0, 1)]
-        if runs[0] is None or runs[1] is None:
-            self.notes["training mode"] = "the model does not run in training mode with these inputs: not compared"
-            return None
-        if difference(runs[0].outputs, runs[1].outputs) > self.tolerance:
-            self.notes["training mode"] = "the outputs depend on random numbers in training mode: not compared"
-            return None
-        return runs[0]
+    def _training_reference(self, calls: Sequence[Call]) -> list[_Run]:
+        """What the calls give one after the other, each in the state that those before it left, as far as they run.
+
+        Those with outputs that depend on random numbers end it.
+        """
+        memory = {id(one): one for one in self._copy.parameters()} if self._share else {}
+        runners = [deepcopy(self._copy, dict(memory)) for _ in range(2)]
+        runs: list[_Run] = []
+        for call in calls:
+            pair = [self._tried(call, training=True, seed=seed, model=runner) for seed, runner in enumerate(runners)]
+            if pair[0] is None or pair[1] is None:
+                self.notes["training mode"] = "the model does not run in training mode with these inputs: not compared"
+                break
+            if difference(pair[0].outputs, pair[1].outputs) > self.tolerance:
+                self.notes["training mode"] = "the outputs depend on random numbers in training mode: not compared"
+                break
+            runs.append(pair[0])
+        return runs
 
     def _called(
         self,
         model: nn.Module,
-        sample: tuple[tuple[Any, ...], dict[str, Any]],
+        sample: Call,
         *,
         training: bool,
         seed: int = 0,
         advance: bool = False,
     ) -> _Run:
         """Call a copy of the model (the model itself, with ``advance``), in training without dropout."""
-        args, kwargs = pytree.tree_map(lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf, sample)
+        call = _mapped(sample, lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf)
         # What the calls change in the state of a copy of the copy is lost with it; parameters are not copied again.
         parameters = list(model.parameters()) if self._share else []
         runner = model if advance else deepcopy(model, {id(one): one for one in parameters})
@@ -134,16 +149,22 @@ class Reference:
         dropping = _NoDropout() if training else nullcontext()
         with torch.random.fork_rng(), mode(runner, training), torch.no_grad(), dropping, self._watch:
             torch.manual_seed(seed)
-            outputs = runner(*args, **kwargs)
+            outputs = call.of(runner)
         if [one._version for one in parameters] != versions:
             raise _ParameterWrittenError
-        leaves = [leaf for leaf in pytree.tree_leaves(_plain(outputs)) if isinstance(leaf, torch.Tensor)]
+        leaves = [leaf for leaf in pytree.tree_leaves(plain(outputs)) if isinstance(leaf, torch.Tensor)]
         return _Run([leaf.detach().clone() for leaf in leaves], _buffers(runner))
 
-    def _tried(self, sample: tuple[tuple[Any, ...], dict[str, Any]], *, training: bool, seed: int = 0) -> _Run | None:
-        """Outputs of the model as it was, but None when it refuses inputs that the caller did not give."""
+    def _tried(self, sample: Call, *, training: bool, seed: int = 0, model: nn.Module | None = None) -> _Run | None:
+        """Outputs of the model as it was, but None when it refuses inputs that the caller did not give.
+
+        ``model`` is a copy of it whose state advances.
+        """
         try:
-            return self._called(self._copy, sample, training=training, seed=seed)
+            advance = model is not None
+            return self._called(
+                self._copy if model is None else model, sample, training=training, seed=seed, advance=advance
+            )
         except _ParameterWrittenError:
             raise
         except Exception:  # the model's own code, on inputs or in a mode that nobody promised it takes
@@ -153,32 +174,33 @@ class Reference:
         self,
         permute: Callable[[nn.Module], object],
         restore: Callable[[nn.Module], object],
-        outputs: Mapping[int, Mapping[int, Sequence[int]]],
+        outputs: Mapping[str, Mapping[int, Sequence[int]]],
     ) -> float:
         """Permute the one copy there is, and call it as before."""
         permute(self._copy)
-        worst = 0.0
-        for sample, before in zip(self._samples, self._eval, strict=True):
+        worst, count = 0.0, len(self._samples) // (1 + len(SCALES))
+        orders = [
+            {output_place(name)[1]: axes for name, axes in outputs.items() if output_place(name)[0] == number}
+            for number in range(count)
+        ]
+        for number, (sample, before) in enumerate(zip(self._samples, self._eval, strict=True)):
             if before is not None:
                 after = self._called(self._copy, sample, training=False)
-                worst = max(worst, difference(_reordered(before.outputs, outputs), after.outputs))
-        if self._train is not None:
-            after = self._called(self._copy, self._samples[0], training=True, advance=True)
+                worst = max(worst, difference(_reordered(before.outputs, orders[number % count]), after.outputs))
+        for sample, run, order in zip(self._samples, self._train, orders, strict=False):
+            after = self._called(self._copy, sample, training=True, advance=True)
+            worst = max(worst, difference(_reordered(run.outputs, order), after.outputs))
+        if self._train:
             restore(self._copy)
-            worst = max(
-                worst,
-                difference(_reordered(self._train.outputs, outputs), after.outputs),
-                difference(
-                    list(self._train.state.values()), list(_buffers(self._copy).values()), _scales(self._train.state)
-                ),
-            )
+            state = self._train[-1].state
+            worst = max(worst, difference(list(state.values()), list(_buffers(self._copy).values()), _scales(state)))
         return worst
 
     def error(
         self,
         permute: Callable[[nn.Module], object],
         restore: Callable[[nn.Module], object],
-        outputs: Mapping[int, Mapping[int, Sequence[int]]],
+        outputs: Mapping[str, Mapping[int, Sequence[int]]],
     ) -> float:
         """Largest relative difference between the model and a permuted copy of it; to be asked for once.
 
@@ -187,7 +209,7 @@ class Reference:
         permute, restore : callable
             Permute a copy of the model in place, and undo it.
         outputs : mapping
-            Orders in which free outputs come out.
+            Orders in which free outputs come out, by name.
 
         Raises
         ------
@@ -232,10 +254,16 @@ def _copied(model: nn.Module) -> nn.Module:
         ) from error
 
 
-def _samples(example_inputs: ExampleInputs, seed: int, double: bool) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """The example, and fresh inputs like it at several scales."""
+def _mapped(call: Call, function: Callable[[Any], Any]) -> Call:
+    """A call with a function of each leaf of its arguments."""
+    args, kwargs = pytree.tree_map(function, (call.args, call.kwargs))
+    return replace(call, args=args, kwargs=kwargs)
+
+
+def _samples(example_inputs: ExampleInputs, seed: int, double: bool) -> list[Call]:
+    """The calls of the example, and calls with fresh inputs like theirs at several scales."""
     generator = torch.Generator().manual_seed(seed % _SEEDS)
-    example = split_inputs(example_inputs)
+    calls = calls_of(example_inputs)
 
     def converted(leaf: Any) -> Any:
         if isinstance(leaf, torch.Tensor):
@@ -254,18 +282,8 @@ def _samples(example_inputs: ExampleInputs, seed: int, double: bool) -> list[tup
             return new.to(leaf.device, leaf.dtype)
         return leaf
 
-    return [pytree.tree_map(converted, example)] + [
-        pytree.tree_map(lambda leaf, scale=scale: drawn(leaf, scale), example) for scale in SCALES
-    ]
-
-
-def _plain(outputs: Any) -> Any:
-    """Outputs whose class torch cannot take apart, such as a dataclass, by their attributes."""
-    if isinstance(outputs, Mapping):
-        return dict(outputs)
-    if hasattr(outputs, "__dataclass_fields__"):
-        return {name: getattr(outputs, name) for name in outputs.__dataclass_fields__}
-    return outputs
+    given = [_mapped(call, converted) for call in calls]
+    return given + [_mapped(call, partial(drawn, scale=scale)) for scale in SCALES for call in calls]
 
 
 def _buffers(model: nn.Module) -> dict[str, torch.Tensor]:

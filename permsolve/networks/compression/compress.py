@@ -15,7 +15,8 @@ from permsolve.networks.compression.report import CompressionReport
 from permsolve.networks.permute import permute_
 from permsolve.networks.prunable import NameFilter, prunable_weights
 from permsolve.networks.pruning import finalize_, is_nm, prune_
-from permsolve.networks.trace.export import ExampleInputs, called, check_module
+from permsolve.networks.trace.calls import ExampleInputs
+from permsolve.networks.trace.export import called, check_module
 from permsolve.networks.transaction import transaction
 from permsolve.pattern import Pattern
 from permsolve.stopping import StoppingCriterion

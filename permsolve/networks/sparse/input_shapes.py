@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from permsolve.networks.trace.export import ExampleInputs, called
+from permsolve.networks.trace.calls import ExampleInputs
+from permsolve.networks.trace.export import called
 
 
 def eager_outputs(model: nn.Module, example_inputs: ExampleInputs | Tensor) -> list[Tensor]:

@@ -20,7 +20,8 @@ from permsolve.networks.sparse.input_shapes import eager_outputs, input_shapes
 from permsolve.networks.sparse.layouts import BACKENDS, LINEAR_DTYPES, Layout, layouts
 from permsolve.networks.sparse.report import LayerReport, SparseReport
 from permsolve.networks.sparse.trial import Refusal, Timings, Trial, dense_milliseconds, tolerance, try_layer
-from permsolve.networks.trace.export import ExampleInputs, check_module
+from permsolve.networks.trace.calls import ExampleInputs
+from permsolve.networks.trace.export import check_module
 from permsolve.networks.transaction import transaction
 from permsolve.networks.verify import difference
 from permsolve.pattern import Pattern

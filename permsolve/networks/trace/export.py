@@ -2,9 +2,10 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,34 +13,15 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
-from permsolve.errors import InvalidNetworkError, InvalidOptionError, PermsolveError, UntraceableError
+from permsolve.errors import InvalidNetworkError, PermsolveError, UntraceableError
+from permsolve.networks.trace.calls import Call, ExampleInputs, calls_of
+from permsolve.networks.trace.observing import Observer
 
 # What torch says where it speaks of its own inner workings only -> what it is about.
 _MEANINGS = {
     "fake tensor in the exported program constant's list": "the forward computes gradients itself (torch.autograd), or "
     "reads a tensor that it kept from an earlier call",
 }
-
-ExampleInputs = Sequence[Any] | Mapping[str, Any]
-
-
-def split_inputs(example_inputs: ExampleInputs | torch.Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Positional and keyword arguments of a call.
-
-    Raises
-    ------
-    InvalidOptionError
-        When the example is neither a tensor, a tuple or list, nor a dict with names as keys.
-    """
-    if isinstance(example_inputs, torch.Tensor):
-        return (example_inputs,), {}
-    if isinstance(example_inputs, Mapping) and all(isinstance(name, str) for name in example_inputs):
-        return (), dict(example_inputs)
-    if isinstance(example_inputs, tuple | list):
-        return tuple(example_inputs), {}
-    raise InvalidOptionError(
-        f"example_inputs is a tuple of arguments or a dict of keyword arguments, got {type(example_inputs).__name__}"
-    )
 
 
 def _on_meta(model: nn.Module) -> bool:
@@ -48,14 +30,12 @@ def _on_meta(model: nn.Module) -> bool:
     return bool(tensors) and all(tensor.is_meta for tensor in tensors)
 
 
-def _arguments(
-    model: nn.Module, example_inputs: ExampleInputs | torch.Tensor
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Positional and keyword arguments of a call, on the meta device where the whole model is."""
-    args, kwargs = split_inputs(example_inputs)
-    if _on_meta(model):
-        args, kwargs = pytree.tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), (args, kwargs))
-    return args, kwargs
+def _placed(model: nn.Module, call: Call) -> Call:
+    """A call with its arguments on the meta device where the whole model is."""
+    if not _on_meta(model):
+        return call
+    args, kwargs = pytree.tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), (call.args, call.kwargs))
+    return replace(call, args=args, kwargs=kwargs)
 
 
 @contextmanager
@@ -120,18 +100,19 @@ def calling(what: str, remedy: str) -> Iterator[None]:
         raise InvalidNetworkError(f"the model cannot be called with {what} ({described(error)}): {remedy}") from error
 
 
-def called(model: nn.Module, example_inputs: ExampleInputs | torch.Tensor) -> Any:
-    """Output of a model in evaluation mode.
+def called(model: nn.Module, example_inputs: ExampleInputs) -> Any:
+    """Output of a model in evaluation mode; a list of them for several calls.
 
     Raises
     ------
     InvalidNetworkError
         When it cannot be called with the example.
     """
-    args, kwargs = _arguments(model, example_inputs)
+    calls = [_placed(model, call) for call in calls_of(example_inputs)]
     remedy = "mend the inputs, or load the model, which is on the meta device" if _on_meta(model) else "mend the inputs"
     with mode(model, False), torch.no_grad(), calling("the example inputs", remedy):
-        return model(*args, **kwargs)
+        outputs = [call.of(model) for call in calls]
+    return outputs if len(outputs) > 1 else outputs[0]
 
 
 def check_example(model: nn.Module, example_inputs: ExampleInputs) -> None:
@@ -167,18 +148,27 @@ class _ForwardError(Exception):
 
 
 class _Whole(nn.Module):
-    """The model as a part: as the whole of a graph, its names could clash with those of a graph module."""
+    """The model as a part: as the whole of a graph, its names could clash with those of a graph module.
 
-    def __init__(self, model: nn.Module) -> None:
+    With an observer it returns what left the parts of the model, too.
+    """
+
+    def __init__(self, model: nn.Module, method: str, observer: Observer | None) -> None:
         super().__init__()
         self.whole = model
         self.training = model.training
+        self.method, self.observer = method, observer
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        call = Call(args, kwargs, self.method)
         try:
-            return self.whole(*args, **kwargs)
+            if self.observer is None:
+                return call.of(self.whole), ()
+            with self.observer.watching(self.whole):
+                output = call.of(self.whole)
         except Exception as error:
             raise _ForwardError from error
+        return output, tuple(self.observer.tensors)
 
 
 @contextmanager
@@ -195,20 +185,42 @@ def _quiet_torch() -> Iterator[None]:
         logger.setLevel(logging.WARNING)
 
 
-def exported(model: nn.Module, example_inputs: ExampleInputs, *, training: bool) -> Any:
-    """The module as a functional graph of ATen operators, high-level ones kept.
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """A traced call.
+
+    Attributes
+    ----------
+    program : ExportedProgram
+        The functional graph. Its outputs are those of the model, then what left its parts.
+    outputs : TreeSpec
+        How the outputs of the model are nested.
+    places : tuple of str, or None
+        From where each further output was seen (see :class:`Observer`); None where nobody watched.
+    ran : frozenset of str
+        Names of the modules that were called.
+    """
+
+    program: Any
+    outputs: Any
+    places: tuple[str, ...] | None
+    ran: frozenset[str]
+
+
+def exported(model: nn.Module, example_inputs: ExampleInputs, *, training: bool) -> Exported:
+    """One call of the module as a functional graph of ATen operators, high-level ones kept.
 
     Raises
     ------
     UntraceableError
         When torch cannot export it, for example because its course depends on data.
     """
-    args, kwargs = _arguments(model, example_inputs)
+    (call,) = calls_of(example_inputs)
+    call = _placed(model, call)
     with mode(model, training), torch.no_grad(), warnings.catch_warnings(), _quiet_torch():
         warnings.simplefilter("ignore")
         try:
-            program = torch.export.export(_Whole(model), args, kwargs, strict=False)
-            return program.run_decompositions({})
+            return _observed(model, call) or _exported(model, call, None)
         except Exception as error:  # the model's own code runs here: whatever it raises ends up in one clear message
             failure = error.__cause__ if isinstance(error, _ForwardError) and error.__cause__ is not None else error
             said = described(failure)
@@ -218,3 +230,22 @@ def exported(model: nn.Module, example_inputs: ExampleInputs, *, training: bool)
                 "control flow and of calls of torch.autograd, or write the axis groups by hand "
                 "(permsolve.networks.Spec) and pass them as spec="
             ) from failure
+
+
+def _observed(model: nn.Module, call: Call) -> Exported | None:
+    """A traced call that was watched; None where what left the parts of the model cannot be returned."""
+    try:
+        return _exported(model, call, Observer(model))
+    except _ForwardError:
+        raise
+    except Exception:  # torch's, on the further outputs perhaps: without them, it shows whether the model is traceable
+        return None
+
+
+def _exported(model: nn.Module, call: Call, observer: Observer | None) -> Exported:
+    whole = _Whole(model, call.method, observer)
+    program = torch.export.export(whole, call.args, dict(call.kwargs), strict=False).run_decompositions({})
+    outputs = program.call_spec.out_spec.children()[0]
+    if observer is None:
+        return Exported(program, outputs, None, frozenset())
+    return Exported(program, outputs, tuple(observer.places), frozenset(observer.ran))

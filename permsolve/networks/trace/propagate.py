@@ -10,15 +10,16 @@ from torch.fx import Node
 
 from permsolve.networks.rules import RULES, Call, Outcome, pointwise_rule
 from permsolve.networks.symmetry.combining import merge
-from permsolve.networks.symmetry.structure import Structure
+from permsolve.networks.symmetry.structure import Indices, Structure
 from permsolve.networks.symmetry.value import Value, pin
-from permsolve.networks.trace.export import PREFIX
+from permsolve.networks.trace.export import PREFIX, Exported
 from permsolve.networks.trace.nodes import layer_of, operator_name, shape_of
+from permsolve.networks.trace.scopes import Scopes
 
 _LOGGER = logging.getLogger(__name__)
 
 # They check something and return nothing.
-_SILENT = ("aten._assert_tensor_metadata", "aten._assert_scalar", "aten._assert_async", "aten.sym_constrain_range")
+SILENT = ("aten._assert_tensor_metadata", "aten._assert_scalar", "aten._assert_async", "aten.sym_constrain_range")
 
 
 class Walk:
@@ -32,6 +33,10 @@ class Walk:
         Gives the value of a parameter or buffer by its qualified name, None for what never moves.
     free_outputs : callable
         Whether the output of this number and name may come out permuted.
+    training : bool, default False
+        Whether the graph is that of the training mode.
+    scopes : Scopes, optional
+        Learns from where each vertex is seen.
     """
 
     def __init__(
@@ -41,10 +46,12 @@ class Walk:
         free_output: Callable[[int], bool] = lambda number: False,
         *,
         training: bool = False,
+        scopes: Scopes | None = None,
     ) -> None:
         self.structure = structure
         self.parameter = parameter
         self.free_output = free_output
+        self.scopes = scopes
         self.training = training
         self.unknown: dict[str, int] = {}
         self.outputs: dict[int, Value] = {}
@@ -52,8 +59,9 @@ class Walk:
         self._names: dict[Node, str] = {}
         self._why: dict[Node, str] = {}  # what holds a tensor along which nothing moves
 
-    def run(self, program: Any) -> None:
+    def run(self, traced: Exported) -> None:
         """Follow the graph from the inputs to the outputs."""
+        program = traced.program
         for node in program.graph.nodes:
             if node.op == "placeholder":
                 self._values[node] = self._placeholder(node, program.graph_signature)
@@ -63,9 +71,27 @@ class Walk:
                 self._explain(node)
             elif node.op == "output":
                 self.structure.origin = "an output of the model"
-                self._finish(node, program.graph_signature)
+                self._finish(node, program.graph_signature, traced.outputs.num_leaves)
             else:
                 self._values[node] = _still(node)
+        if self.scopes is not None:
+            self._locate(traced, self.scopes)
+
+    def _locate(self, traced: Exported, scopes: Scopes) -> None:
+        """Tell from where each tensor is seen: from the code that makes it, all that read it, and all that get it."""
+        left: dict[str, list[str]] = {}
+        specs = [spec for spec in traced.program.graph_signature.output_specs if spec.kind.name == "USER_OUTPUT"]
+        for spec, place in zip(specs[traced.outputs.num_leaves :], traced.places or (), strict=True):
+            left.setdefault(getattr(spec.arg, "name", ""), []).append(place)
+        for node, value in self._values.items():
+            name = self._names.get(node)
+            known = name is not None or node.op == "call_function"
+            if not known or traced.places is None:
+                scopes.see(_vertices(value), [""])
+                continue
+            own = scopes.owners(name) if name is not None else [layer_of(node)]
+            readers = [layer_of(user) for user in node.users if user.op == "call_function"]
+            scopes.see(_vertices(value), [*own, *readers, *left.get(node.name, ())])
 
     def _placeholder(self, node: Node, signature: Any) -> Value | None:
         name = signature.inputs_to_parameters.get(node.name) or signature.inputs_to_buffers.get(node.name)
@@ -108,7 +134,7 @@ class Walk:
             source, place = self._values[node.all_input_nodes[0]], node.args[1]
             return source[place] if isinstance(place, int) and isinstance(source, list | tuple) else _still(node)
         name = operator_name(node)
-        if name in _SILENT:
+        if name in SILENT:
             return None
         call = self._call(node, name)
         rule = RULES.get(f"{name}.{getattr(node.target, '_overloadname', '')}") or RULES.get(name)
@@ -180,8 +206,8 @@ class Walk:
             for one in value:
                 self._pin(one)
 
-    def _finish(self, node: Node, signature: Any) -> None:
-        """Outputs stand still; what is written back to a buffer or parameter moves as that does."""
+    def _finish(self, node: Node, signature: Any, count: int) -> None:
+        """The first outputs, the model's own, stand still; what is written back to a parameter moves as that does."""
         written = {**signature.buffers_to_mutate, **getattr(signature, "parameters_to_mutate", {})}
         number = 0
         for spec in signature.output_specs:
@@ -192,6 +218,8 @@ class Walk:
                 self._written(value, self.parameter(written[name].removeprefix(PREFIX)))
                 continue
             if spec.kind.name == "USER_OUTPUT":
+                if number >= count:
+                    continue
                 if isinstance(value, Value) and self.free_output(number):
                     self.outputs[number] = value
                 else:
@@ -229,6 +257,13 @@ _SIZED = {
 
 class _DataDependent(Exception):
     """An argument of an operator is a number computed from data."""
+
+
+def _vertices(value: Any) -> list[Indices]:
+    """All that a tensor, or a list of tensors, carries."""
+    if isinstance(value, Value):
+        return [bundle.vertices for bundle in value.bundles]
+    return [one for part in value for one in _vertices(part)] if isinstance(value, list | tuple) else []
 
 
 def _still(node: Node) -> Any:

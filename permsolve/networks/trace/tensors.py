@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+UNSAVED = "a buffer that is not saved with the weights"
+
 
 @dataclass(frozen=True)
 class Tensors:
@@ -43,7 +45,7 @@ def named_tensors(model: nn.Module, constants: Iterable[torch.Tensor] = ()) -> T
     saved = set(model.state_dict(keep_vars=True))
     for name, tensor in tensors.items():
         if all(alias not in saved for alias, first in owner.items() if first == name):
-            fixed[name] = "a buffer that is not saved with the weights"
+            fixed[name] = UNSAVED
         elif (why := strange(tensor)) is not None:
             fixed[name] = why
     # The empty prefix of a name belongs to no parameter.

@@ -10,14 +10,18 @@ from torch.utils import _pytree as pytree
 
 from permsolve.checks import require
 from permsolve.errors import InvalidOptionError, UntraceableError
-from permsolve.networks.spec import AxisGroup, AxisUse, Reader, Spec
+from permsolve.networks.spec import AxisGroup, AxisUse, Reader, Spec, output_name
 from permsolve.networks.symmetry.explaining import reasons
 from permsolve.networks.symmetry.resolve import resolve
 from permsolve.networks.symmetry.structure import Indices, Structure
 from permsolve.networks.symmetry.value import Bundle, Value, closed
-from permsolve.networks.trace.export import ExampleInputs, check_example, check_module, constants, exported
+from permsolve.networks.trace.calls import Call, ExampleInputs, calls_of
+from permsolve.networks.trace.export import Exported, check_example, check_module, constants, exported
+from permsolve.networks.trace.places import Places
 from permsolve.networks.trace.propagate import Walk
+from permsolve.networks.trace.reach import UNREACHED, Unreached, hold, hold_unread, told, unreached
 from permsolve.networks.trace.readings import Reading, readings
+from permsolve.networks.trace.scopes import Scopes
 from permsolve.networks.trace.tensors import Tensors, named_tensors
 
 # A choice between two axes is made again when what it was based on has changed; two rounds settle all that was seen.
@@ -34,15 +38,18 @@ def trace(model: nn.Module, example_inputs: ExampleInputs, *, free_outputs: Sequ
     model : Module
         The model; it is not changed. Shapes are enough: it may have been built on the meta device (``with
         torch.device("meta")``; a model that is moved there loses its ties).
-    example_inputs : tuple or dict
-        Arguments of a call, positional or by name.
+    example_inputs : tuple, dict, Tensor, Call, or list of these
+        Arguments of a call: a tuple of positional ones, a dict of those by name, or a tensor, the only one; or a
+        :class:`Call`, which can also name another method. A list holds several calls (``[(x,), {"x": x, "aux":
+        True}]``): what any of them demands is respected, and what any of them reaches can move.
     free_outputs : sequence of int or str, optional
-        Outputs, by position or name, that may come out in another order along their axes.
+        Outputs, by position or name, that may come out in another order along their axes; of all calls that have them.
 
     Returns
     -------
     Spec
-        The axis groups.
+        The axis groups. Parameters that no call reaches, in neither mode, have none, and hold what they may share (see
+        :mod:`permsolve.networks.trace.reach`); ``unreached`` and ``notes`` name them.
 
     Raises
     ------
@@ -52,33 +59,55 @@ def trace(model: nn.Module, example_inputs: ExampleInputs, *, free_outputs: Sequ
         When it is no module, or cannot be called with the example.
     """
     check_module(model)
-    try:
-        programs = [(exported(model, example_inputs, training=False), False)]
-    except UntraceableError:
-        check_example(model, example_inputs)
-        raise
+    calls = calls_of(example_inputs)
     notes: dict[str, str] = {}
-    try:
-        programs.append((exported(model, example_inputs, training=True), True))
-    except UntraceableError as error:
-        notes["training mode"] = f"only the evaluation mode was traced: {error}"
-    tensors = named_tensors(model, [one for program, _ in programs for one in constants(program)])
-    free = _output_numbers(programs[0][0], free_outputs)
-    read = [readings(program) for program, _ in programs]
+    graphs = _graphs(model, calls, notes)
+    tensors = named_tensors(model, [one for graph in graphs for one in constants(graph.traced.program)])
+    free = _free_outputs([graph.traced.outputs for graph in graphs if not graph.training], free_outputs)
+    read = [readings(graph.traced.program) for graph in graphs]
+    beyond = unreached(tensors, [graph.traced for graph in graphs])
     divided = _divided(tensors, read)
+    places = Places(model)
     pinned: set[tuple[str, int]] = set()
     held: dict[str, str] = {}
     for _ in range(_ROUNDS):
-        attempt = _Attempt(tensors, pinned, free, divided)
-        for program, training in programs:
-            attempt.walk(program, training)
+        attempt = _Attempt(tensors, pinned, free, divided, beyond, places)
+        for graph in graphs:
+            attempt.walk(graph)
+        attempt.hold()
         hard = attempt.immovable()
         held = attempt.held() | held
         if hard <= pinned:
             break
         pinned |= hard
-    notes |= attempt.notes
-    return attempt.spec(notes, held, _readers(tensors, read))
+    notes |= attempt.notes | told(model, beyond)
+    entries = [one for one, graph in zip(read, graphs, strict=True) if not graph.training]
+    return attempt.spec(notes, held, _readers(tensors, read, entries))
+
+
+@dataclass(frozen=True, slots=True)
+class _Graph:
+    """One call of the model, traced in one mode."""
+
+    traced: Exported
+    training: bool
+    call: int
+
+
+def _graphs(model: nn.Module, calls: Sequence[Call], notes: dict[str, str]) -> list[_Graph]:
+    """All calls in evaluation mode, then all in training mode that can be traced."""
+    graphs = []
+    try:
+        graphs += [_Graph(exported(model, call, training=False), False, n) for n, call in enumerate(calls)]
+    except UntraceableError:
+        check_example(model, list(calls))
+        raise
+    for number, call in enumerate(calls):
+        try:
+            graphs.append(_Graph(exported(model, call, training=True), True, number))
+        except UntraceableError as error:
+            notes["training mode"] = f"only the evaluation mode was traced: {error}"
+    return graphs
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +126,26 @@ class _Attempt:
 
     tensors: Tensors
     pinned: set[tuple[str, int]]
-    free: frozenset[int]
+    free: frozenset[tuple[int, int]]
     divided: Mapping[str, int]
+    beyond: Sequence[Unreached]
+    places: Places
     structure: Structure = field(default_factory=Structure)
     notes: dict[str, str] = field(default_factory=dict)
     _axes: list[_Axis] = field(default_factory=list)
     _shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        still = self.tensors.fixed.keys() | {one.name for one in self.beyond}
         self._values = {
             name: self._value(name, tuple(tensor.shape))
             for name, tensor in self.tensors.tensors.items()
-            if name not in self.tensors.fixed
+            if name not in still
         }
+        names: dict[str, list[str]] = {}
+        for alias, owner in self.tensors.owner.items():
+            names.setdefault(owner, []).append(alias)
+        self._scopes = Scopes(self.places, {alias: names[owner] for alias, owner in self.tensors.owner.items()})
 
     def _value(self, name: str, shape: tuple[int, ...]) -> Value:
         self.structure.origin = f"the shape of {name}"
@@ -147,19 +183,26 @@ class _Attempt:
                     ]
         return Value((groups, each, inputs, *kernel), tuple(bundles))
 
-    def walk(self, program: Any, training: bool) -> None:
+    def walk(self, graph: _Graph) -> None:
         """Follow one graph."""
         walk = Walk(
             self.structure,
             lambda name: self._values.get(self.tensors.owner.get(name, name)),
-            lambda number: number in self.free,
-            training=training,
+            lambda number: (graph.call, number) in self.free,
+            training=graph.training,
+            scopes=self._scopes if self.beyond else None,
         )
-        walk.run(program)
+        walk.run(graph.traced)
         for number, value in walk.outputs.items():
-            self._free_output(f"output:{number}", value)
+            self._free_output(output_name(graph.call, number), value)
         for name, count in walk.unknown.items():
             self.notes[name] = f"no rule for this operator ({count} times): the axes that it touches are pinned"
+
+    def hold(self) -> None:
+        """Pin what no graph reads, and what code that no graph reaches may read."""
+        hold_unread(self.structure)
+        axes = [(self._shapes[axis.name][axis.dim], axis.vertices) for axis in self._axes]
+        hold(self.structure, self._scopes, self.beyond, axes)
 
     def _free_output(self, name: str, value: Value) -> None:
         for bundle in closed(self.structure, value).bundles:
@@ -192,7 +235,8 @@ class _Attempt:
             for axis in self._axes
             if axis.dim == 1 and not free[axis.vertices].all()
         }
-        return {**self.tensors.fixed, **reasons(self.structure, held)}
+        never = {one.name: UNREACHED for one in self.beyond}
+        return {**never, **self.tensors.fixed, **reasons(self.structure, held)}
 
     def spec(self, notes: Mapping[str, str], held: Mapping[str, str], readers: Mapping[str, Reader]) -> Spec:
         """The groups, each with the axes that carry it."""
@@ -222,7 +266,8 @@ class _Attempt:
         named = {use.name for group in groups for use in group.uses}
         shapes = {name: shape for name, shape in self._shapes.items() if name in named}
         aliases = {alias: owner for alias, owner in self.tensors.owner.items() if alias != owner and owner in named}
-        return Spec(groups, shapes, dict(notes), aliases, dict(held), readers)
+        beyond = tuple(name for one in self.beyond if one.lengths is None for name in one.names)
+        return Spec(groups, shapes, dict(notes), aliases, dict(held), readers, beyond)
 
 
 def _divided(tensors: Tensors, read: Sequence[Mapping[str, list[Reading]]]) -> dict[str, int]:
@@ -235,13 +280,15 @@ def _divided(tensors: Tensors, read: Sequence[Mapping[str, list[Reading]]]) -> d
     return found
 
 
-def _readers(tensors: Tensors, read: Sequence[Mapping[str, list[Reading]]]) -> dict[str, Reader]:
-    """Weights that nobody but whole layers read."""
+def _readers(
+    tensors: Tensors, read: Sequence[Mapping[str, list[Reading]]], counted: Sequence[Mapping[str, list[Reading]]]
+) -> dict[str, Reader]:
+    """Weights that nobody but whole layers read, with the entries that these read in the graphs that count."""
     found = {}
     for name in tensors.tensors:
         layers = {one.layer: None for one in _of(name, tensors, read)}
         if layers and None not in layers and name not in tensors.fixed:
-            entries = sum(one.entries for one in _of(name, tensors, read[:1]))
+            entries = sum(one.entries for one in _of(name, tensors, counted))
             found[name] = Reader(tuple(layer for layer in layers if layer is not None), entries)
     return found
 
@@ -253,24 +300,30 @@ def _of(name: str, tensors: Tensors, read: Sequence[Mapping[str, list[Reading]]]
     ]
 
 
-def _output_numbers(program: Any, free_outputs: Sequence[int | str]) -> frozenset[int]:
-    """Numbers, in flat order, of the outputs that are named or counted."""
+def _free_outputs(trees: Sequence[Any], free_outputs: Sequence[int | str]) -> frozenset[tuple[int, int]]:
+    """(call, number in flat order) of the outputs that are named or counted: of each call that has them."""
     if isinstance(free_outputs, int | str):
         free_outputs = (free_outputs,)
     require(isinstance(free_outputs, Iterable), "free_outputs", "numbers or names of outputs", free_outputs)
-    tree = program.call_spec.out_spec
-    numbered = pytree.tree_unflatten(list(range(tree.num_leaves)), tree)
-    found: set[int] = set()
+    found: set[tuple[int, int]] = set()
     for wanted in free_outputs:
-        part: Any = None
-        if isinstance(wanted, int) and -tree.num_leaves <= wanted < tree.num_leaves:
-            part = wanted % tree.num_leaves
-        elif isinstance(numbered, Mapping) and wanted in numbered:
-            part = numbered[wanted]
-        elif isinstance(wanted, str) and hasattr(numbered, wanted):
-            part = getattr(numbered, wanted)
-        if part is None:
-            known = list(numbered) if isinstance(numbered, Mapping) else f"0 .. {tree.num_leaves - 1}"
+        parts = [_output_part(tree, wanted) for tree in trees]
+        if not any(parts):
+            known = "; ".join(dict.fromkeys(_described_outputs(tree) for tree in trees))
             raise InvalidOptionError(f"free_outputs names {wanted!r}, but the outputs are {known}")
-        found |= set(pytree.tree_leaves(part))
+        found |= {(call, number) for call, numbers in enumerate(parts) for number in numbers}
     return frozenset(found)
+
+
+def _output_part(tree: Any, wanted: int | str) -> list[int]:
+    """Numbers of the outputs of one call that a number or name stands for."""
+    numbered = pytree.tree_unflatten(list(range(tree.num_leaves)), tree)
+    if isinstance(wanted, int):
+        return [wanted % tree.num_leaves] if -tree.num_leaves <= wanted < tree.num_leaves else []
+    part = numbered.get(wanted) if isinstance(numbered, Mapping) else getattr(numbered, str(wanted), None)
+    return [number for number in pytree.tree_leaves(part) if isinstance(number, int)]
+
+
+def _described_outputs(tree: Any) -> str:
+    numbered = pytree.tree_unflatten(list(range(tree.num_leaves)), tree)
+    return str(list(numbered)) if isinstance(numbered, Mapping) else f"0 .. {tree.num_leaves - 1}"
