@@ -15,7 +15,8 @@ from permsolve.networks.checkpoints.foreign import calling_package
 from permsolve.networks.checkpoints.inputs import Call, made_calls
 from permsolve.networks.checkpoints.loading import Loaded
 from permsolve.networks.checkpoints.outputs import Outputs
-from permsolve.networks.trace.export import ExampleInputs, described
+from permsolve.networks.trace.calls import ExampleInputs
+from permsolve.networks.trace.export import described
 
 # Names of parameters that a message lists.
 _NAMED = 4
