@@ -27,7 +27,9 @@ _HARMLESS = frozenset(
         ".pdf", ".wav", ".mp3", ".flac", ".ogg", ".m4a", ".mp4", ".webm", ".avi", ".mov", ".ttf", ".pyc",
     }
 )  # fmt: skip
-# Text by suffix or not, these are weights.
+# Text, whatever it is encoded in.
+_TEXT = frozenset({".json", ".jsonl", ".txt", ".md", ".py", ".yaml", ".yml", ".toml", ".csv", ".tsv", ".html", ".xml"})
+# Text by content or not, these are weights.
 _WEIGHTS = frozenset(
     {
         ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".hdf5", ".msgpack", ".gguf", ".onnx", ".npz", ".npy",
@@ -161,8 +163,8 @@ def _harmless(file: Path) -> bool:
         return True
     with file.open("rb") as stream:
         sample = stream.read(_SAMPLE)
-    if b"\0" in sample:
-        return False
+    if b"\0" in sample or suffix in _TEXT:
+        return b"\0" not in sample
     try:
         sample.decode("utf-8")
     except UnicodeDecodeError as error:

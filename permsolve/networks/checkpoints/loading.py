@@ -162,7 +162,8 @@ def _classes(folder: CheckpointFolder, config: Any) -> list[Any]:
                 "the model in Python with permsolve.networks.permute_"
             )
         found.append(known)
-    for auto in (transformers.AutoModelForPreTraining, transformers.AutoModel):
+    whole = () if found else (transformers.AutoModelForCausalLM, transformers.AutoModelForSeq2SeqLM)
+    for auto in (transformers.AutoModelForPreTraining, *whole, transformers.AutoModel):
         known = auto._model_mapping.get(type(config), None)
         found += [one for one in (known if isinstance(known, tuple) else (known,)) if one is not None]
     if not found:

@@ -25,6 +25,8 @@ def module_folders(path: Path) -> list[str]:
         return []
     with reading(file, "a list of modules"):
         modules: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(modules, list):
+            raise FileFormatError("it holds no list")
         kinds = {str(module["path"]).strip("/"): str(module["type"]) for module in modules}
     for folder, kind in kinds.items():
         if not kind.startswith(_OWN):

@@ -47,7 +47,9 @@ def test_all_features_tiny_or_huge(size: float, moments: str) -> None:
         )
         for one in (layer, other):
             networks.finalize_(one)
-        torch.testing.assert_close(layer.get_parameter("0.weight"), other.get_parameter("0.weight"), rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(
+            layer.get_parameter("0.weight"), other.get_parameter("0.weight"), rtol=1e-3, atol=1e-5
+        )
 
 
 def test_what_is_refused_is_named_with_its_batch() -> None:
