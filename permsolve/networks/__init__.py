@@ -12,6 +12,7 @@ from permsolve.errors import VerificationError
 from permsolve.networks.applying import apply_, invert_
 from permsolve.networks.calibration import Calibration, calibrate
 from permsolve.networks.compression import CompressionReport, Recipe, compress_
+from permsolve.networks.layers import Layout, Unpruned, register_layer_kind
 from permsolve.networks.permute import permute_
 from permsolve.networks.pruning import finalize_, is_nm, prune_
 from permsolve.networks.report import GroupReport, Report
@@ -26,10 +27,12 @@ __all__ = [
     "Call",
     "CompressionReport",
     "GroupReport",
+    "Layout",
     "Recipe",
     "Report",
     "SparseReport",
     "Spec",
+    "Unpruned",
     "VerificationError",
     "apply_",
     "calibrate",
@@ -40,6 +43,7 @@ __all__ = [
     "load_sparse",
     "permute_",
     "prune_",
+    "register_layer_kind",
     "save_sparse",
     "sparsify_",
     "trace",

@@ -13,12 +13,15 @@ from permsolve.pattern import Pattern
 def covered(weight: PrunableWeight, spec: Spec, names: Container[str]) -> NDArray[np.bool_]:
     """Which columns of a weight belong to one of the named groups, shape (1 or rows, columns)."""
     owner = spec.aliases.get(weight.parameter, weight.parameter) if weight.parameter is not None else weight.name
+    shape = tuple(weight.stored.shape)
     uses = [
-        use
+        seen
         for group in spec.groups
         if group.name in names
         for use in group.uses
-        if use.name == owner and use.axis == INPUT_AXIS
+        if use.name == owner
+        for seen in use.in_matrix(weight.layout, shape)
+        if seen.axis == INPUT_AXIS
     ]
     rows, width = weight.tensor.shape[:2]
     columns = np.zeros((1 if all(use.rows is None for use in uses) else rows, width), np.bool_)

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from permsolve.errors import InvalidNetworkError
-from permsolve.networks.prunable import PRUNABLE_TYPES, WEIGHT
+from permsolve.networks.prunable import WEIGHT
 from permsolve.networks.spec import AxisGroup, AxisUse, Spec
 from permsolve.networks.transaction import transaction
 
 NAME = "input_gather"
 _PREFIX = "gather:"
-_STANDARD = {kind.forward for kind in PRUNABLE_TYPES}
+_KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_STANDARD = {kind.forward for kind in _KINDS}
 _UNKNOWN = "the axis groups do not say which layers read its weight (readers)"
 _OTHERS = "other code than linear layers and convolutions reads its weight"
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -69,7 +70,7 @@ def obstacle(model: nn.Module, spec: Spec, parameter: str | None) -> str | None:
         return _OTHERS if spec.readers else _UNKNOWN
     for name in reader.layers:
         layer = model.get_submodule(name)
-        if not isinstance(layer, PRUNABLE_TYPES):
+        if not isinstance(layer, _KINDS):
             return _OTHERS
         if type(layer).forward not in _STANDARD or "forward" in vars(layer):
             return f"{name or 'the model'} has a forward of its own"

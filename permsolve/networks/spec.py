@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from permsolve.errors import FileFormatError, InvalidSpecError
 from permsolve.io.reading import reading
 from permsolve.io.writing import atomic_write
+from permsolve.networks.layers.layout import PLAIN, Layout
 
 FORMAT = "permsolve-axis-groups"
 FORMAT_VERSION = 2
@@ -22,7 +23,7 @@ Positions = NDArray[np.int64]
 # What the name of a free output begins with.
 OUTPUT = "output:"
 
-# The axis of a weight along which its inputs lie.
+# The axis of a weight along which its inputs lie, when it is seen as (out, in, kernel...).
 INPUT_AXIS = 1
 
 
@@ -67,6 +68,32 @@ class AxisUse:
         index = np.arange(length, dtype=np.int64)
         index[self.positions] = self.positions[permutation]
         return index
+
+    def in_matrix(self, layout: Layout, shape: tuple[int, ...]) -> "Iterator[AxisUse]":
+        """What this use of a stored weight is, where the weight is seen as (out, in, kernel...).
+
+        Parameters
+        ----------
+        layout : Layout
+            How the weight is stored.
+        shape : tuple of int
+            Of the stored weight.
+
+        Yields
+        ------
+        AxisUse
+            Of axis 0 or 1; nothing for an axis of a kernel that is not stored in its place.
+        """
+        if layout.plain:
+            yield self
+            return
+        rows = self.rows
+        if rows is not None and layout.batch == 0:
+            rows = rows[0] * shape[layout.out], rows[1] * shape[layout.out]
+        elif rows is not None and (layout.out != 0 or layout.divided):
+            return
+        for axis, part, positions in layout.places(self.axis, self.positions, shape):
+            yield replace(self, axis=axis, positions=positions, rows=part if rows is None else rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,12 +153,14 @@ class Spec:
     aliases : dict of str to str
         Further names of tied tensors -> the name that the groups use.
     held : dict of str to str
-        Parameter -> what keeps its input axis (axis 1), or a part of it, in order.
+        Parameter -> what keeps its input axis (axis 1, unless its layout says otherwise), or a part of it, in order.
     readers : dict of str to Reader
         Weights that could be read through a gather.
     unreached : tuple of str
         Parameters and buffers that no example reached; no group names them. In a spec written by hand there are none:
         whoever writes it says what may move.
+    layouts : dict of str to Layout
+        Weights that are not stored as (out, in, kernel...) -> how they are.
     """
 
     groups: tuple[AxisGroup, ...]
@@ -141,6 +170,7 @@ class Spec:
     held: Mapping[str, str] = field(default_factory=dict)
     readers: Mapping[str, Reader] = field(default_factory=dict)
     unreached: tuple[str, ...] = ()
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [group.name for group in self.groups]
@@ -177,6 +207,10 @@ class Spec:
             for use in group.uses:
                 yield group, use
 
+    def layout(self, name: str) -> Layout:
+        """How a weight is stored."""
+        return self.layouts.get(name, PLAIN)
+
     def __repr__(self) -> str:
         return f"Spec({len(self.groups)} axis groups, {len(self.shapes)} tensors)"
 
@@ -207,6 +241,7 @@ class Spec:
                 for name, reader in self.readers.items()
             },
             "unreached": list(self.unreached),
+            "layouts": {name: layout.to_dict() for name, layout in self.layouts.items()},
         }
 
     @classmethod
@@ -243,7 +278,8 @@ class Spec:
                 for name, reader in document.get("readers", {}).items()
             }
             unreached = tuple(str(name) for name in document.get("unreached", ()))
-            return cls(groups, shapes, notes, aliases, held, readers, unreached)
+            layouts = {str(name): Layout.from_dict(one) for name, one in document.get("layouts", {}).items()}
+            return cls(groups, shapes, notes, aliases, held, readers, unreached, layouts)
         except (InvalidSpecError, FileFormatError):
             raise
         except KeyError as error:

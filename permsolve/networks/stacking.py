@@ -17,7 +17,15 @@ from permsolve.weights import matrix_shape
 
 @dataclass(frozen=True)
 class Consumer:
-    """A prunable weight whose input axis carries a group."""
+    """A prunable weight whose input axis carries a group.
+
+    Attributes
+    ----------
+    weight : PrunableWeight
+        The weight.
+    use : AxisUse
+        The use of its input axis, as it is where the weight is seen as (out, in, kernel...).
+    """
 
     weight: PrunableWeight
     use: AxisUse
@@ -88,13 +96,14 @@ def consumers_of(
     """The weights whose input axis a group orders."""
     uses: dict[str, list[AxisUse]] = {}
     for use in group.uses:
-        if use.axis == INPUT_AXIS:
-            uses.setdefault(use.name, []).append(use)
+        uses.setdefault(use.name, []).append(use)
     return tuple(
-        Consumer(weight, use)
+        Consumer(weight, seen)
         for weight in weights
         if weight.parameter is not None
         for use in uses.get(owners.get(weight.parameter, weight.parameter), ())
+        for seen in use.in_matrix(weight.layout, tuple(weight.stored.shape))
+        if seen.axis == INPUT_AXIS
     )
 
 

@@ -18,8 +18,9 @@ from permsolve.networks.calibration.geometry import Geometry
 from permsolve.networks.calibration.matching import column_norms
 from permsolve.networks.calibration.sharing import Diverged, Notes, Tokens
 from permsolve.networks.calibration.sums import Sums
-from permsolve.networks.calibration.watching import has_standard_forward, watched
-from permsolve.networks.prunable import WEIGHT, NameFilter, layers_of, prunable_weights
+from permsolve.networks.calibration.watching import watched
+from permsolve.networks.layers import reads_input
+from permsolve.networks.prunable import NameFilter, PrunableWeight, places_of, prunable_weights
 from permsolve.networks.trace.export import check_module, mode
 
 _LOGGER = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def calibrate(
     spool: str | PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Calibration:
-    """Second moments of what every Linear and Conv1d/2d/3d layer of a model reads, over calibration data.
+    """Second moments of what the layers of a model read, over calibration data.
 
     The model runs in evaluation mode without gradients, and is afterwards as it was.
 
@@ -100,8 +101,8 @@ def calibrate(
     require(progress is None or callable(progress), "progress", "a function", progress)
     weights = {weight.name: weight for weight in prunable_weights(model, include, exclude)}
     if not weights:
-        raise InvalidNetworkError(f"{type(model).__name__} has no Linear or convolution layer to calibrate")
-    layers = {name: modules for name, modules in layers_of(model).items() if name in weights}
+        raise InvalidNetworkError(f"{type(model).__name__} has no layer with a weight to calibrate")
+    layers = {name: places for name, places in places_of(model).items() if name in weights}
     with ExitStack() as stack:
         store = None if spool is None else stack.enter_context(Spool(spool))
         run = _Run(model, layers, Batches(batches), moments == "full", memory_limit, store, progress)
@@ -122,7 +123,7 @@ class _Run:
     def __init__(
         self,
         model: nn.Module,
-        layers: Mapping[str, Sequence[nn.Module]],
+        layers: Mapping[str, Sequence[PrunableWeight]],
         batches: Batches,
         full: bool,
         memory_limit: int | None,
@@ -132,16 +133,13 @@ class _Run:
         self.model, self.layers, self.batches, self.full = model, layers, batches, full
         self.memory_limit, self.spool, self.progress = memory_limit, spool, progress
         self.device: torch.device | None = None
-        self.shapes: dict[str, tuple[int, int]] = {}
-        for name, modules in layers.items():
-            weight = getattr(modules[0], WEIGHT)
-            self.shapes[name] = getattr(modules[0], "groups", 1), weight[0].numel()
+        self.shapes = {name: (places[0].groups, places[0].tensor[0].numel()) for name, places in layers.items()}
 
     def all(self) -> dict[str, InputMoments]:
         """Moments of all weights that are reached."""
         tokens, entered = Tokens(), set[str]()
         # Of computed weights only those are watched that are known to need it: to keep their address, they are kept.
-        odd = [name for name, modules in self.layers.items() if _watch_first(modules)]
+        odd = [name for name, places in self.layers.items() if _watch_first(places)]
         with buffers_kept(self.model), watched(self.layers, tokens.add, odd, entered):
             call(self.model, self.batches.first, self.device)
         products = [name for name in self.layers if name in entered or name not in tokens.calls]
@@ -216,16 +214,17 @@ class _Run:
         yield block
 
 
-def _watch_first(modules: Sequence[nn.Module]) -> bool:
+def _watch_first(places: Sequence[PrunableWeight]) -> bool:
     """Whether products with a weight are looked at from the first batch on."""
-    parametrized = WEIGHT not in modules[0]._parameters
-    projection = isinstance(modules[0], nn.modules.linear.NonDynamicallyQuantizableLinear)
-    return not parametrized or projection or not all(has_standard_forward(module) for module in modules)
+    first = places[0]
+    parametrized = first.attribute not in first.module._parameters
+    projection = isinstance(first.module, nn.modules.linear.NonDynamicallyQuantizableLinear)
+    return not parametrized or projection or not all(reads_input(place.module) for place in places)
 
 
-def unseen(modules: Sequence[nn.Module]) -> str:
+def unseen(places: Sequence[PrunableWeight]) -> str:
     """Why nothing is known of what layers with one weight read."""
-    if all(has_standard_forward(module) for module in modules):
+    if all(reads_input(place.module) for place in places):
         return "no batch reaches its layer, and no product with the whole weight was seen"
     return "its layer has a forward of its own, in which no product with the whole weight was seen"
 

@@ -26,12 +26,12 @@ FORMAT_VERSION = 1
 _COLUMNS = "columns of "
 # What a weight is made from: itself, or the one part of it under a mask or weight_norm that has its columns.
 _SOURCES = (
-    "weight",
-    "weight_orig",
-    "weight_v",
-    "parametrizations.weight.original",
-    "parametrizations.weight.original0",
-    "parametrizations.weight.original1",
+    "{}",
+    "{}_orig",
+    "{}_v",
+    "parametrizations.{}.original",
+    "parametrizations.{}.original0",
+    "parametrizations.{}.original1",
 )
 
 
@@ -120,16 +120,17 @@ class Calibration(Mapping[str, InputMoments]):
         uses: dict[str, list[tuple[AxisUse, NDArray[np.int64]]]] = {}
         for group in spec.groups:
             for use in group.uses:
-                if group.name in permutations and use.axis <= INPUT_AXIS and not use.values:
-                    uses.setdefault(use.name, []).append((use, permutations[group.name]))
+                if group.name in permutations and not use.values and not use.name.startswith("output:"):
+                    for seen in use.in_matrix(spec.layout(use.name), spec.shapes[use.name]):
+                        uses.setdefault(use.name, []).append((seen, permutations[group.name]))
         done: dict[tuple[Any, ...], InputMoments] = {}
         found, columns = {}, dict(self.columns)
         for name, moments in self._moments.items():
             steps = [
-                _Step.of(name, use, permutation, spec.shapes[owner], moments)
+                _Step.of(name, use, permutation, spec.layout(owner).shape(spec.shapes[owner]), moments)
                 for owner in _owners(name, spec)
                 for use, permutation in uses.get(owner, ())
-                if use.axis == INPUT_AXIS or moments.groups > 1
+                if use.axis == INPUT_AXIS or (use.axis == 0 and moments.groups > 1)
             ]
             key = (id(moments), *((step.order.tobytes(), step.kernel, step.groups) for step in steps))
             if key not in done:
@@ -221,8 +222,8 @@ def _second(moments: InputMoments) -> NDArray[Any]:
 
 def _owners(name: str, spec: Spec) -> dict[str, None]:
     """The tensors whose columns are those of a weight, by the names of a spec."""
-    prefix = name.removesuffix("weight")
-    names = [f"{prefix}{source}" for source in _SOURCES]
+    layer, dot, attribute = name.rpartition(".")
+    names = [f"{layer}{dot}{source.format(attribute)}" for source in _SOURCES]
     return dict.fromkeys(spec.aliases.get(one, one) for one in names)
 
 

@@ -37,10 +37,9 @@ class Geometry:
 
     @classmethod
     def of(cls, layer: nn.Module) -> "Geometry":
-        """That of a Linear or Conv1d/2d/3d layer."""
-        if isinstance(layer, nn.Linear):
+        """That of a Conv1d/2d/3d layer, or of one that multiplies the last dimension of its input."""
+        if not isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             return cls()
-        assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d)
         return cls(
             tuple(layer.kernel_size),
             tuple(layer.stride),

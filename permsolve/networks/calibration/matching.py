@@ -25,8 +25,7 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 def read_by(weight: PrunableWeight) -> tuple[int, int]:
     """Groups of a layer, and features that one of them reads."""
-    tensor = weight.tensor
-    return int(getattr(weight.module, "groups", 1)), tensor[0].numel()
+    return weight.groups, weight.tensor[0].numel()
 
 
 def column_norms(weight: PrunableWeight) -> NDArray[np.float64] | None:

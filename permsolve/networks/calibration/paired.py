@@ -16,7 +16,7 @@ from permsolve.networks.calibration.calibrate import buffers_kept, running
 from permsolve.networks.calibration.geometry import Geometry, unbatched
 from permsolve.networks.calibration.sums import Sums
 from permsolve.networks.calibration.watching import watched
-from permsolve.networks.prunable import WEIGHT, layers_of
+from permsolve.networks.prunable import places_of
 
 Calls = list[tuple[Tensor, Geometry]]
 
@@ -79,7 +79,7 @@ def uses_of(model: nn.Module, names: Sequence[str], batches: Iterable[object]) -
     InvalidOptionError
         When there is no batch, or none of the weights is used.
     """
-    layers = {name: modules for name, modules in layers_of(model).items() if name in names}
+    layers = {name: places for name, places in places_of(model).items() if name in names}
     used: dict[str, int] = {}
     with running(model, None) as device, buffers_kept(model):
         for number, batch in enumerate(Batches(batches), 1):
@@ -129,11 +129,10 @@ def calibrate_pair(
     InvalidNetworkError, InvalidOptionError
         As :func:`permsolve.networks.calibrate` does.
     """
-    layers = {one: {name: layers_of(one)[name]} for one in (model, dense)}
+    layers = {one: {name: places_of(one)[name]} for one in (model, dense)}
     layer = layers[dense][name][0]
-    weight: Tensor = getattr(layer, WEIGHT).detach()
-    groups = getattr(layer, "groups", 1)
-    flat = weight.reshape(groups, -1, weight[0].numel())
+    weight = layer.tensor.detach()
+    flat = weight.reshape(layer.groups, -1, weight[0].numel())
     sums = Sums(name, flat.shape[2], full=True)
     targets = torch.zeros(flat.shape, dtype=torch.float64, device=flat.device)
     energy = 0.0

@@ -16,32 +16,27 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
 from permsolve.networks.calibration.geometry import Geometry
-from permsolve.networks.prunable import PRUNABLE_TYPES, WEIGHT
+from permsolve.networks.layers import reads_input
+from permsolve.networks.prunable import PrunableWeight
 
 # Called with the name of a weight, an input of it, and how it is read.
 Seen = Callable[[str, Tensor, Geometry], None]
 
-_STANDARD = {kind.forward for kind in PRUNABLE_TYPES}
 _ATEN = torch.ops.aten
 # Operator -> places of input and weight among its arguments.
 _PRODUCTS = {_ATEN.mm: (0, 1), _ATEN.addmm: (1, 2), _ATEN.bmm: (0, 1), _ATEN.linear: (0, 1), _ATEN.convolution: (0, 1)}
 
 
-def has_standard_forward(layer: nn.Module) -> bool:
-    """Whether a layer multiplies its weight by exactly what it is called with."""
-    return type(layer).forward in _STANDARD and "forward" not in vars(layer)
-
-
 @contextmanager
 def watched(
-    layers: Mapping[str, Sequence[nn.Module]], seen: Seen, products: Sequence[str], entered: set[str] | None = None
+    layers: Mapping[str, Sequence[PrunableWeight]], seen: Seen, products: Sequence[str], entered: set[str] | None = None
 ) -> Iterator[None]:
     """Report, while the body runs a model, what weights are multiplied by.
 
     Parameters
     ----------
-    layers : mapping of str to sequence of Module
-        Weight -> the layers that have it.
+    layers : mapping of str to sequence of PrunableWeight
+        Weight -> the same in all layers that have it.
     seen : callable
         What is told.
     products : sequence of str
@@ -51,22 +46,24 @@ def watched(
     """
     inside: list[str] = []
     with ExitStack() as stack:
-        for name, modules in layers.items():
-            for module in modules:
-                if has_standard_forward(module):
-                    for handle in _hooked(name, module, seen, inside):
+        for name, places in layers.items():
+            for place in places:
+                if reads_input(place.module):
+                    for handle in _hooked(name, place, seen, inside):
                         stack.callback(handle.remove)
         if products:
-            if any(parametrize.is_parametrized(layers[name][0], WEIGHT) for name in products):
+            firsts = {name: layers[name][0] for name in products}
+            if any(parametrize.is_parametrized(one.module, one.attribute) for one in firsts.values()):
                 stack.enter_context(parametrize.cached())  # so that a computed weight keeps its address
-            weights = {name: getattr(layers[name][0], WEIGHT) for name in products}
+            weights = {name: one.tensor for name, one in firsts.items()}
             stack.enter_context(_Products(weights, seen, inside, entered if entered is not None else set()))
         yield
 
 
-def _hooked(name: str, module: nn.Module, seen: Seen, inside: list[str]) -> Iterator[RemovableHandle]:
+def _hooked(name: str, weight: PrunableWeight, seen: Seen, inside: list[str]) -> Iterator[RemovableHandle]:
+    module = weight.module
     geometry = Geometry.of(module)
-    channels, places = getattr(module, WEIGHT).shape[1] * geometry.groups, len(geometry.kernel)
+    channels, places = weight.tensor.shape[1] * geometry.groups, len(geometry.kernel)
 
     def before(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         inside.append(name)

@@ -3,11 +3,12 @@
 from typing import Any
 
 from permsolve.masks import nm_violations
+from permsolve.networks.layers import PLAIN, Layout
 from permsolve.pattern import Pattern
 from permsolve.weights import as_weight
 
 
-def is_nm(weight: Any, pattern: str | Pattern = "2:4") -> bool:
+def is_nm(weight: Any, pattern: str | Pattern = "2:4", *, layout: Layout = PLAIN) -> bool:
     """Whether at most N of every M consecutive input channels of a weight differ from zero, in each row.
 
     Parameters
@@ -16,6 +17,9 @@ def is_nm(weight: Any, pattern: str | Pattern = "2:4") -> bool:
         The weight.
     pattern : Pattern or str, default "2:4"
         The pattern.
+    layout : Layout, optional
+        Which axis is which, where the weight is a tensor that is stored otherwise: ``Layout(out=1, input=0)`` for the
+        (in, out) of GPT-2.
 
     Raises
     ------
@@ -24,4 +28,5 @@ def is_nm(weight: Any, pattern: str | Pattern = "2:4") -> bool:
     InvalidPatternError
         When the pattern is impossible.
     """
-    return nm_violations(as_weight(weight), Pattern.parse(pattern)).size == 0
+    matrix = weight if layout.plain else layout.matrix(weight)
+    return nm_violations(as_weight(matrix), Pattern.parse(pattern)).size == 0

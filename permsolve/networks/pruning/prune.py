@@ -18,7 +18,7 @@ from permsolve.networks.calibration import Calibration, calibrate
 from permsolve.networks.calibration.calibrate import unseen
 from permsolve.networks.calibration.matching import completed
 from permsolve.networks.calibration.paired import PairedMoments, calibrate_pair, uses_of
-from permsolve.networks.prunable import WEIGHT, NameFilter, PrunableWeight, prunable_weights
+from permsolve.networks.prunable import NameFilter, PrunableWeight, prunable_weights
 from permsolve.networks.pruning.holders import Holder, holders, overlapping
 from permsolve.networks.pruning.mask import NMMask, mask_of, put_mask
 from permsolve.networks.pruning.masks import Masks
@@ -131,7 +131,7 @@ def prune_(
         raise InvalidOptionError("batches are read once for each layer: give a list, not a generator")
     chosen = prunable_weights(model, include, exclude)
     if not chosen:
-        raise InvalidNetworkError(f"{type(model).__name__} has no Linear or convolution layer to prune")
+        raise InvalidNetworkError(f"{type(model).__name__} has no layer with a weight to prune")
     users: defaultdict[int, list[Holder]] = defaultdict(list)
     parameters: dict[int, tuple[Tensor, str]] = {}
     for parameter, holder in holders(model):
@@ -173,7 +173,7 @@ def _prune_in_order(
             elif uses:  # more than one way of calling it, or another one than the dense network's
                 calibration = _alone((model, dense), plan.weight, batches)
             else:
-                calibration = Calibration(read, {name: unseen([plan.weight.module])})
+                calibration = Calibration(read, {name: unseen([plan.weight])})
                 calibration = completed(calibration, [by_name[other].weight for other in read], [plan.weight])
             worth = Worth(saliency, calibration).checked([plan.weight], update)
             fitted = _fitted(plan, pattern, worth, update, paired)
@@ -196,14 +196,15 @@ def _fitted(
     plan: _Plan, pattern: Pattern, worth: Worth, update: str | None, paired: PairedMoments | None = None
 ) -> Fit:
     known = mask_of(plan.places[0].module, plan.places[0].attribute)
-    allowed = None if known is None else known.mask
+    allowed = None if known is None else plan.weight.layout.matrix(known.mask)
     mask = _mask(plan, pattern, worth, allowed)
     return fit(plan.weight, mask, pattern, worth.calibration, update, allowed, paired)
 
 
 def _write(masks: Masks, plan: _Plan, pattern: Pattern, fitted: Fit, changes: Transaction) -> None:
     """Put a weight under its mask, give it its values, and remember both."""
-    masks[plan.weight.name] = _register(plan.places, fitted.mask, pattern, changes)
+    mask = plan.weight.as_stored(fitted.mask)
+    masks[plan.weight.name] = _register(plan.places, mask, pattern, changes)
     fitted.write(plan.weight, changes)
     if fitted.error is not None:
         masks.errors[plan.weight.name] = fitted.error
@@ -214,13 +215,13 @@ def _places(
 ) -> list[Holder]:
     """All places where a mask must be put; refuses what no mask can be put on."""
     if weight.parameter is None:
-        if parametrize.is_parametrized(weight.module, WEIGHT):
-            return [Holder(weight.module, WEIGHT, weight.name)]
+        if parametrize.is_parametrized(weight.module, weight.attribute):
+            return [Holder(weight.module, weight.attribute, weight.name)]
         raise InvalidNetworkError(
             f"{weight.name} is no parameter: a hook computes it (old-style weight_norm or torch.nn.utils.prune); "
             "remove the hook, or exclude the layer"
         )
-    source = weight.module.get_parameter(weight.parameter.removeprefix(weight.module_name).removeprefix("."))
+    (source,) = weight.sources()
     if is_lazy(source):
         raise InvalidNetworkError(f"{weight.name} has no shape yet: run the model once before pruning it")
     if source.is_meta:

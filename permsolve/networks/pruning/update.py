@@ -11,8 +11,7 @@ from permsolve.errors import InvalidProblemError
 from permsolve.moments import InputMoments
 from permsolve.networks.calibration import Calibration
 from permsolve.networks.calibration.paired import PairedMoments
-from permsolve.networks.prunable import WEIGHT, PrunableWeight
-from permsolve.networks.pruning.mask import mask_of
+from permsolve.networks.prunable import PrunableWeight
 from permsolve.networks.transaction import Transaction
 from permsolve.pattern import Pattern
 from permsolve.reconstruction import affordable, exchange, fit_bounded, output_error, pattern_groups
@@ -46,10 +45,10 @@ class Fit:
 
     Attributes
     ----------
-    mask : Tensor of bool
+    mask : Tensor of bool, shape (out, in, kernel...)
         What is kept: the mask that was asked for, or a better one.
     values : Tensor or None
-        Their new values, shape of the weight; None where they stay.
+        Their new values, of the same shape; None where they stay.
     error : LayerError or None
         What that brings; None where all second moments of the inputs are not known.
     """
@@ -61,9 +60,8 @@ class Fit:
     def write(self, weight: PrunableWeight, changes: Transaction) -> None:
         """Change the parameter in place; what the mask drops keeps its value under the mask."""
         if self.values is not None:
-            masked = mask_of(weight.module, WEIGHT) is not None
-            source = weight.module.get_parameter(f"parametrizations.{WEIGHT}.original" if masked else WEIGHT)
-            mask, values = self.mask, self.values
+            (source,) = weight.sources()
+            mask, values = weight.as_stored(self.mask), weight.as_stored(self.values)
             changes.write(source, lambda old: torch.where(mask, values, old))
 
 

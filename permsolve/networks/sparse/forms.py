@@ -114,6 +114,11 @@ def layer_obstacle(layer: nn.Module) -> str | None:
     return None
 
 
+def has_sparse_form(layer: nn.Module) -> bool:
+    """Whether a layer is of a class, or of a subclass of one, that has a sparse form."""
+    return isinstance(layer, tuple(_SPARSE))
+
+
 def is_sparse(layer: nn.Module) -> bool:
     """Whether a layer has a sparse form's class."""
     return type(layer) in _SPARSE.values()

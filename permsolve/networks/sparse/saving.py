@@ -18,7 +18,7 @@ from permsolve.errors import FileFormatError, InvalidNetworkError, InvalidOption
 from permsolve.io.reading import reading
 from permsolve.io.writing import atomic_write
 from permsolve.masks import nm_violations
-from permsolve.networks.prunable import WEIGHT, prunable_weights
+from permsolve.networks.prunable import WEIGHT, all_weights
 from permsolve.networks.pruning.mask import NMMask
 from permsolve.networks.report import Report
 from permsolve.networks.sparse.forms import dense_shape, is_sparse
@@ -110,10 +110,10 @@ def save_sparse(
         raise FileFormatError(f"cannot write a network to {target.name!r}: name it .safetensors")
     state, aliases = _state(model, hardware or Cuda())
     sparse: dict[str, str] = {}
-    for weight in prunable_weights(model):
+    for weight in all_weights(model):
         name = aliases.get(weight.name, weight.name)  # each tensor is there once
-        if name in state and nm_violations(as_weight(state[name]), parsed).size == 0:
-            whole = packed and state[name].shape[1] % parsed.m == 0
+        if name in state and nm_violations(as_weight(weight.layout.matrix(state[name])), parsed).size == 0:
+            whole = packed and weight.layout.plain and state[name].shape[1] % parsed.m == 0
             sparse[name] = "packed" if whole else "masked"
     if not sparse:
         raise InvalidNetworkError(

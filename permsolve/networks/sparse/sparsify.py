@@ -14,7 +14,7 @@ from permsolve.masks import nm_violations
 from permsolve.networks.prunable import WEIGHT, NameFilter, PrunableWeight, prunable_weights
 from permsolve.networks.pruning.holders import holders
 from permsolve.networks.pruning.mask import mask_of
-from permsolve.networks.sparse.forms import is_sparse, layer_obstacle, make_sparse_, matrix
+from permsolve.networks.sparse.forms import has_sparse_form, is_sparse, layer_obstacle, make_sparse_, matrix
 from permsolve.networks.sparse.hardware import Cuda, Hardware
 from permsolve.networks.sparse.input_shapes import eager_outputs, input_shapes
 from permsolve.networks.sparse.layouts import BACKENDS, LINEAR_DTYPES, Layout, layouts
@@ -115,15 +115,16 @@ def sparsify_(
     dense = {layer for layer in model.modules() if not is_sparse(layer)}
     weights = tuple(weight for weight in prunable_weights(model, include, exclude) if weight.module in dense)
     if not weights:
-        raise InvalidNetworkError(f"{type(model).__name__} has no dense Linear or convolution layer to make sparse")
+        raise InvalidNetworkError(f"{type(model).__name__} has no dense layer with a weight to make sparse")
     _refuse_masks(weights)
-    _refuse_dense(weights)
+    able = tuple(weight for weight in weights if has_sparse_form(weight.module))
+    _refuse_dense(able)
     outputs: list[Tensor] = []
     shapes: dict[nn.Module, tuple[int, ...]] = {}
     if example_inputs is not None:
-        outputs, shapes = input_shapes(model, [weight.module for weight in weights], example_inputs)
+        outputs, shapes = input_shapes(model, [weight.module for weight in able], example_inputs)
     else:
-        shapes = {weight.module: _default_shape(weight, rows) for weight in weights}
+        shapes = {weight.module: _default_shape(weight, rows) for weight in able}
     obstacles = _obstacles(model, weights, options.timings.hardware)
     reports: list[LayerReport] = []
     changed = False
@@ -152,7 +153,7 @@ def _options(backend: str, min_speedup: float, benchmark: bool, padding: bool, h
 
 
 def _refuse_masks(weights: tuple[PrunableWeight, ...]) -> None:
-    masked = [weight.name for weight in weights if mask_of(weight.module, WEIGHT) is not None]
+    masked = [weight.name for weight in weights if mask_of(weight.module, weight.attribute) is not None]
     if masked:
         raise InvalidNetworkError(
             f"{_listed(masked)} under a mask of prune_: make the zeros final with networks.finalize_(model) first"
@@ -190,16 +191,16 @@ def _obstacles(model: nn.Module, weights: tuple[PrunableWeight, ...], hardware: 
     }
     found: dict[str, str] = {}
     for weight in weights:
-        reason = hardware.obstacle(weight.tensor.device)
+        reason = hardware.obstacle(weight.stored.device)
         if reason is not None:
             found[weight.name] = reason
-        elif parametrize.is_parametrized(weight.module, WEIGHT):
+        elif parametrize.is_parametrized(weight.module, weight.attribute):
             found[weight.name] = "parametrized: torch.nn.utils.parametrize.remove_parametrizations makes it plain"
         elif weight.parameter is None:
             found[weight.name] = "computed by a hook (old-style weight_norm or torch.nn.utils.prune): remove it"
         elif (reason := layer_obstacle(weight.module)) is not None:
             found[weight.name] = reason
-        elif uses[id(weight.module.get_parameter(WEIGHT))] > 1:
+        elif uses[id(weight.sources()[0])] > 1:
             found[weight.name] = "shared with other modules, which would go on with the dense weight"
         elif weight.module in fused:
             found[weight.name] = (
@@ -213,8 +214,8 @@ def _decide(
     weight: PrunableWeight, obstacle: str | None, shape: tuple[int, ...] | None, options: _Options
 ) -> tuple[LayerReport, Trial | None]:
     """The report of a weight, and the trial that it is to be replaced by."""
-    dtype = weight.tensor.dtype
-    name, extents, kind = weight.name, tuple(weight.tensor.shape), str(dtype).removeprefix("torch.")
+    dtype = weight.stored.dtype
+    name, extents, kind = weight.name, tuple(weight.stored.shape), str(dtype).removeprefix("torch.")
 
     def stays(reason: str, *, eligible: bool = False, trial: Trial | None = None) -> tuple[LayerReport, None]:
         return _report(name, extents, kind, reason, shape, trial, eligible=eligible), None

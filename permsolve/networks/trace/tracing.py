@@ -1,7 +1,7 @@
 """From a model to its axis groups."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ from torch.utils import _pytree as pytree
 
 from permsolve.checks import require
 from permsolve.errors import InvalidOptionError, UntraceableError
+from permsolve.networks.layers import PLAIN, Layout
+from permsolve.networks.prunable import layouts_of
 from permsolve.networks.spec import AxisGroup, AxisUse, Reader, Spec, output_name
 from permsolve.networks.symmetry.explaining import reasons
 from permsolve.networks.symmetry.resolve import resolve
@@ -66,6 +68,7 @@ def trace(model: nn.Module, example_inputs: ExampleInputs, *, free_outputs: Sequ
     free = _free_outputs([graph.traced.outputs for graph in graphs if not graph.training], free_outputs)
     read = [readings(graph.traced.program) for graph in graphs]
     beyond = unreached(tensors, [graph.traced for graph in graphs])
+    layouts = layouts_of(model, tensors.owner)
     divided = _divided(tensors, read)
     places = Places(model)
     pinned: set[tuple[str, int]] = set()
@@ -76,13 +79,13 @@ def trace(model: nn.Module, example_inputs: ExampleInputs, *, free_outputs: Sequ
             attempt.walk(graph)
         attempt.hold()
         hard = attempt.immovable()
-        held = attempt.held() | held
+        held = attempt.held(layouts) | held
         if hard <= pinned:
             break
         pinned |= hard
     notes |= attempt.notes | told(model, beyond)
     entries = [one for one, graph in zip(read, graphs, strict=True) if not graph.training]
-    return attempt.spec(notes, held, _readers(tensors, read, entries))
+    return replace(attempt.spec(notes, held, _readers(tensors, read, entries)), layouts=layouts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +228,7 @@ class _Attempt:
         moving = {(axis.name, axis.dim) for axis in self._axes if free[axis.vertices].any()}
         return {(axis.name, axis.dim) for axis in self._axes} - moving | self.pinned
 
-    def held(self) -> dict[str, str]:
+    def held(self, layouts: Mapping[str, Layout]) -> dict[str, str]:
         """What keeps positions of input axes in order."""
         free = np.zeros(self.structure.size, np.bool_)
         for rows in resolve(self.structure):
@@ -233,7 +236,7 @@ class _Attempt:
         held = {
             axis.name: axis.vertices[~free[axis.vertices]]
             for axis in self._axes
-            if axis.dim == 1 and not free[axis.vertices].all()
+            if axis.dim == layouts.get(axis.name, PLAIN).input and not free[axis.vertices].all()
         }
         never = {one.name: UNREACHED for one in self.beyond}
         return {**never, **self.tensors.fixed, **reasons(self.structure, held)}

@@ -308,7 +308,7 @@ def _not_finite() -> nn.Module:
         (_shared_and_normed, InvalidNetworkError, r"shared by .* parametrized"),
         (lambda: nn.Sequential(nn.LazyLinear(3)), InvalidNetworkError, r"0\.weight has no shape yet"),
         (lambda: nn.Sequential(nn.Linear(8, 3, device="meta")), InvalidNetworkError, "meta device"),
-        (lambda: nn.ReLU(), InvalidNetworkError, "ReLU has no Linear"),
+        (lambda: nn.ReLU(), InvalidNetworkError, "ReLU has no layer"),
         (_not_finite, InvalidProblemError, r"5\.weight: .*nan"),
     ],
 )

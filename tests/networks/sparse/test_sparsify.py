@@ -64,7 +64,7 @@ def test_faster_layers_become_sparse() -> None:
     assert torch.equal(model(X), expected)
     assert isinstance(model[0], SparseLinear)  # type: ignore[index]
     assert not model[0].weight.requires_grad  # type: ignore[index]
-    with pytest.raises(InvalidNetworkError, match="no dense Linear"):
+    with pytest.raises(InvalidNetworkError, match="no dense layer"):
         sparsify_(model, hardware=hardware)
 
 
