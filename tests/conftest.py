@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
-from permsolve import Problem, solve
-from permsolve.stopping import MaxIterations
+from tests.clock import speed_up
+
+speed_up()
+
+from permsolve import Problem, solve  # noqa: E402
+from permsolve.stopping import MaxIterations  # noqa: E402
 
 # Solvers that have few kernels in common, by number of the process; together they have nearly all.
 COMPILES = (
