@@ -7,14 +7,17 @@ then ends a search after a twentieth of the work.
 import os
 import time
 
-VARIABLE = "PERMSOLVE_TEST_CLOCK"
+_FACTOR = float(os.environ.get("PERMSOLVE_TEST_CLOCK", "1"))
+_clock = time.perf_counter
+_BEGUN = _clock()
+
+
+def perf_counter() -> float:
+    """Seconds since some moment, faster than they are."""
+    return _BEGUN + _FACTOR * (_clock() - _BEGUN)
 
 
 def speed_up() -> None:
     """Replace the clock that searches go by; to be called before they are imported."""
-    factor = float(os.environ.get(VARIABLE, "1"))
-    if factor == 1.0:
-        return
-    clock = time.perf_counter
-    begun = clock()
-    time.perf_counter = lambda: begun + factor * (clock() - begun)
+    if _FACTOR != 1.0:
+        time.perf_counter = perf_counter
