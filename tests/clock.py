@@ -1,7 +1,7 @@
 """A clock of which a second passes faster, as it does for a search on a machine that is busy.
 
-No test may depend on how fast the machine is. ``PERMSOLVE_TEST_CLOCK=20 make test`` shows one that does: every time limit
-then ends a search after a twentieth of the work.
+No test may depend on how fast the machine is. ``PERMSOLVE_TEST_CLOCK=20 make test`` shows one that does: every search
+that a limit of time ends has then done a twentieth of the work.
 """
 
 import os

@@ -1,6 +1,7 @@
 """Upper bounds: valid on everything, tighter than the row bound where they say so."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def test_no_bound_is_below_the_optimum(text: str, kind: str, columns: int, seed:
     problem = Problem(matrix(kind, int(rng.integers(1, 30)), columns, rng), text)
     best = solve(problem, "exhaustive").value
     for method in ("rows", "pairs", "groups", "auto"):
-        bound = upper_bound(problem, method=method, time_limit=5.0, workers=1)
+        bound = upper_bound(problem, method=method, time_limit=math.inf, workers=1)
         assert best * (1.0 - ROUNDING) <= bound.value <= problem.row_bound * (1.0 + ROUNDING)
         assert bound.value == bound.certificate.bound
         if bound.certificate.layers is not None:
@@ -103,7 +104,7 @@ def test_groups_are_far_tighter_than_rows() -> None:
     """At this size the linear programme is within 2 % of the way from the row bound to the optimum."""
     problem = Problem(np.random.default_rng(2).random((32, 16)))
     best = solve(problem, "exhaustive").value
-    bound = upper_bound(problem, method="groups", time_limit=20.0)
+    bound = upper_bound(problem, method="groups", time_limit=math.inf)
     assert bound.method == "groups"
     assert bound.value - best < 0.1 * (problem.row_bound - best)
     assert bound.certificate.duals.shape == (16,)

@@ -34,7 +34,7 @@ def test_never_worse_than_its_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         after.append(run.value)
 
     monkeypatch.setattr(Recombine, "_recombine", spied)
-    result = solve(_problem(), "recombine", time_limit=1.0, workers=2, rounds=5)
+    result = solve(_problem(), "recombine", workers=2, rounds=5, stop=MaxIterations(200_000))
     assert before
     assert all(late >= early for early, late in zip(before, after, strict=True))
     assert result.value == after[-1]
@@ -59,7 +59,7 @@ def test_where_no_swap_gains_it_ends() -> None:
     """More runs would find nothing either."""
     problem = Problem(np.array([[1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 0, 1.0]]), "1:2")
     assert solve(problem, "recombine", workers=1, stop=MaxIterations(200)).stop_reason == "completed"
-    assert solve(problem, "recombine", time_limit=60.0).runtime < 30.0
+    assert solve(problem, "recombine", time_limit=1e9).stop_reason == "completed"
 
 
 def test_members_know_at_once_that_the_whole_is_interrupted() -> None:
