@@ -1,6 +1,7 @@
 """Calibration data: batches, and what a model is called with for one of them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sized
+from contextlib import ExitStack
 from itertools import chain
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from permsolve.errors import InvalidOptionError
+from permsolve.networks.calibration.padding import Padding
 from permsolve.networks.trace.export import calling
 
 _REMEDY = "a batch is all that one call takes, and nothing else, such as labels"
@@ -49,8 +51,16 @@ class Batches:
         return chain([self.first], rest)
 
 
-def call(model: torch.nn.Module, batch: Any, device: torch.device | None, number: int = 1) -> None:
+def call(
+    model: torch.nn.Module,
+    batch: Any,
+    device: torch.device | None,
+    number: int = 1,
+    padding: Padding | None = None,
+) -> None:
     """Call a model with a batch: a tensor, a tuple or list of arguments, or arguments by name.
+
+    What is padding in it is followed meanwhile.
 
     Raises
     ------
@@ -59,8 +69,12 @@ def call(model: torch.nn.Module, batch: Any, device: torch.device | None, number
     InvalidNetworkError
         When the model cannot be called with it.
     """
-    with calling(f"batch {number}", _REMEDY):
-        moved = _moved(batch, device)
+    with ExitStack() as stack:
+        with calling(f"batch {number}", _REMEDY):
+            moved = _moved(batch, device)
+        if padding is not None:
+            stack.enter_context(padding.followed(batch, moved, number))
+        stack.enter_context(calling(f"batch {number}", _REMEDY))
         if isinstance(moved, Tensor):
             model(moved)
         elif isinstance(moved, dict):

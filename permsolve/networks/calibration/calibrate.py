@@ -16,6 +16,7 @@ from permsolve.networks.calibration.batches import Batches, call
 from permsolve.networks.calibration.calibration import Calibration
 from permsolve.networks.calibration.geometry import Geometry
 from permsolve.networks.calibration.matching import column_norms
+from permsolve.networks.calibration.padding import AUTO, Mask, Padding
 from permsolve.networks.calibration.sharing import Diverged, Notes, Tokens
 from permsolve.networks.calibration.sums import Sums
 from permsolve.networks.calibration.watching import watched
@@ -36,6 +37,7 @@ def calibrate(
     include: NameFilter | None = None,
     exclude: NameFilter | None = None,
     moments: str = "full",
+    mask: Mask = AUTO,
     memory_limit: int | None = None,
     spool: str | PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -58,6 +60,12 @@ def calibrate(
     moments : {"full", "diagonal"}, default "full"
         All second moments, ``d * d`` for a layer of ``d`` inputs, or their diagonal only, which is enough for the
         saliencies ``wanda``, ``ria`` and ``obd``.
+    mask : {"auto", None}, str, or callable, default "auto"
+        What is padding in a batch and does not count. ``"auto"``: what the masks hide that batches of transformers and
+        of torch have by name (``attention_mask``, ``decoder_attention_mask``, ``pixel_attention_mask``,
+        ``src_key_padding_mask``, ...). Or the name of the entry that is such a mask, or a function of the batch that
+        returns one, or None: True or 1 where a position counts, its axes the leading ones of what the model is called
+        with, (batch, sequence). None: all positions count.
     memory_limit : int, optional
         Bytes for sums at a time: as many layers as fit are summed up in one pass over the batches, in the order of
         their calls, and further passes follow. Layers that do not fit alone are refused.
@@ -92,7 +100,12 @@ def calibrate(
     all uses. Layers that are given the very same tensor (query, key and value) share one sum and one array.
 
     The first batch is run once more, before all others, to see which layers share inputs, and in what order they are
-    called. What reads a weight without calling its layer, as ``nn.MultiheadAttention`` does with its output projection,
+    called. Positions that a mask hides are followed through the operators of the model, also where they are flattened,
+    re-ordered or distributed among experts (:mod:`permsolve.networks.calibration.hidden`); where that fails, a layer
+    whose input has the axes of the mask in front is known by its shape, and any other counts whole and is named in
+    ``notes``.
+
+    What reads a weight without calling its layer, as ``nn.MultiheadAttention`` does with its output projection,
     is seen by its product (:mod:`permsolve.networks.calibration.watching`).
     """
     check_module(model)
@@ -105,7 +118,8 @@ def calibrate(
     layers = {name: places for name, places in places_of(model).items() if name in weights}
     with ExitStack() as stack:
         store = None if spool is None else stack.enter_context(Spool(spool))
-        run = _Run(model, layers, Batches(batches), moments == "full", memory_limit, store, progress)
+        padding = Padding(mask)
+        run = _Run(model, layers, Batches(batches), moments == "full", padding, memory_limit, store, progress)
         run.device = stack.enter_context(running(model, device))
         found = run.all()
     missing = {name: unseen(layers[name]) for name in weights if name not in found}
@@ -114,6 +128,7 @@ def calibrate(
         {name: found[name] for name in weights if name in found},
         missing,
         columns={name: norms for name, norms in columns.items() if norms is not None},
+        notes=padding.notes,
     )
 
 
@@ -126,11 +141,13 @@ class _Run:
         layers: Mapping[str, Sequence[PrunableWeight]],
         batches: Batches,
         full: bool,
+        padding: Padding,
         memory_limit: int | None,
         spool: Spool | None,
         progress: Callable[[int, int], None] | None,
     ) -> None:
         self.model, self.layers, self.batches, self.full = model, layers, batches, full
+        self.padding = padding
         self.memory_limit, self.spool, self.progress = memory_limit, spool, progress
         self.device: torch.device | None = None
         self.shapes = {name: (places[0].groups, places[0].tensor[0].numel()) for name, places in layers.items()}
@@ -182,7 +199,9 @@ class _Run:
             notes.add(name, x, geometry)
             leader = leaders[name]
             if leader == name:
-                sums[name].add(x, geometry, done)
+                with self.padding.apart():
+                    hidden = self.padding.hidden(name, x, not geometry.kernel)
+                    sums[name].add(x, geometry, done, hidden)
             elif not notes.agree(name, leader):
                 raise Diverged(name)
 
@@ -190,7 +209,7 @@ class _Run:
         with buffers_kept(self.model), watched(layers, seen, products):
             for done, batch in enumerate(self.batches, 1):
                 notes = Notes()
-                call(self.model, batch, self.device, done)
+                call(self.model, batch, self.device, done, self.padding)
                 for name, leader in leaders.items():
                     if len(notes.calls[name]) != len(notes.calls[leader]):
                         raise Diverged(name)

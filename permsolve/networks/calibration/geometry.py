@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from permsolve.networks.calibration.hidden import small
+
 # Entries of the unfolded input that are made at a time.
 CHUNK = 1 << 24
 
@@ -60,8 +62,8 @@ class Geometry:
         pads = tuple(pad for one in reversed(each(padding)) for pad in (one, one))
         return cls(tuple(weight.shape[2:]), each(stride), each(dilation), pads, "constant", groups)
 
-    def rows(self, x: Tensor, features: int) -> Iterator[Tensor]:
-        """Rows of an input, in parts of bounded size.
+    def rows(self, x: Tensor, features: int, hidden: Tensor | None = None) -> Iterator[Tensor]:
+        """Rows of an input, in parts of bounded size, without those of which all entries are hidden.
 
         Parameters
         ----------
@@ -69,12 +71,22 @@ class Geometry:
             Input of the layer: (..., in) of a linear one, (in, places...) or (batch, in, places...) of a convolution.
         features : int
             Width of the flattened weight.
+        hidden : Tensor of bool, shape of the input, optional
+            What is padding.
 
         Yields
         ------
         Tensor, shape (samples, groups, features)
             Channels before places of the kernel, as ``weight.reshape(out, -1)`` has them.
         """
+        if hidden is None:
+            yield from self._rows(x, features)
+            return
+        real = (~small(hidden)).to(torch.float32).expand(hidden.shape)
+        for part, seen in zip(self._rows(x, features), self._rows(real, features), strict=True):
+            yield part[seen.amax((1, 2)) > 0.0]
+
+    def _rows(self, x: Tensor, features: int) -> Iterator[Tensor]:
         x = unbatched(x.detach())
         if not self.kernel:
             yield x.reshape(-1, 1, features)

@@ -14,11 +14,12 @@ from permsolve.moments import InputMoments
 from permsolve.networks.calibration.batches import Batches, call
 from permsolve.networks.calibration.calibrate import buffers_kept, running
 from permsolve.networks.calibration.geometry import Geometry, unbatched
+from permsolve.networks.calibration.padding import Padding
 from permsolve.networks.calibration.sums import Sums
 from permsolve.networks.calibration.watching import watched
 from permsolve.networks.prunable import places_of
 
-Calls = list[tuple[Tensor, Geometry]]
+Calls = list[tuple[Tensor, Geometry, Tensor | None]]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -101,7 +102,7 @@ def uses_of(model: nn.Module, names: Sequence[str], batches: Iterable[object]) -
 
 
 def calibrate_pair(
-    model: nn.Module, dense: nn.Module, name: str, batches: Iterable[object], uses: int = 0
+    model: nn.Module, dense: nn.Module, name: str, batches: Iterable[object], padding: Padding, uses: int = 0
 ) -> PairedMoments | None:
     """Moments of what one layer reads in a changed network, beside what it reads in the network as it was.
 
@@ -115,6 +116,8 @@ def calibrate_pair(
         The weight (``layer.weight``), the same in both.
     batches : iterable
         As for :func:`permsolve.networks.calibrate`; read once.
+    padding : Padding
+        What does not count.
     uses : int, default 0
         How often the layer is used (:func:`uses_of`): where once, models run no further than there.
 
@@ -142,17 +145,24 @@ def calibrate_pair(
 
             def note(_: str, x: Tensor, geometry: Geometry, calls: Calls = calls) -> None:
                 # A copy: what comes after the layer may change its input in place.
-                calls.append((unbatched(x.detach()).clone(), geometry))
+                hidden = padding.hidden(name, x, not geometry.kernel)
+                with padding.apart():
+                    calls.append((unbatched(x.detach()).clone(), geometry, hidden))
                 if uses == 1:
                     raise _Enough
 
             with running(one, None) as device, buffers_kept(one), watched(layers[one], note, [name]), suppress(_Enough):
-                call(one, batch, device, number)
-        if [(x.shape, geometry) for x, geometry in seen[model]] != [(x.shape, geometry) for x, geometry in seen[dense]]:
+                call(one, batch, device, number, padding)
+        if [(x.shape, geometry) for x, geometry, _ in seen[model]] != [
+            (y.shape, geometry) for y, geometry, _ in seen[dense]
+        ]:
             return None
-        for (x, geometry), (y, _) in zip(seen[model], seen[dense], strict=True):
-            sums.add(x, geometry, number)
-            for ours, theirs in zip(geometry.rows(x, sums.features), geometry.rows(y, sums.features), strict=True):
+        for (x, geometry, hidden), (y, _, _) in zip(seen[model], seen[dense], strict=True):
+            sums.add(x, geometry, number, hidden)
+            pairs = zip(
+                geometry.rows(x, sums.features, hidden), geometry.rows(y, sums.features, hidden), strict=True
+            )  # fmt: skip
+            for ours, theirs in pairs:
                 with torch.no_grad():
                     outputs = torch.einsum("sgd,god->sgo", theirs.to(flat.dtype), flat).float()
                     targets += torch.einsum("sgo,sgd->god", outputs, ours.float())

@@ -32,8 +32,10 @@ class Sums:
         self._total: Tensor | None = None
         self._double = False
 
-    def add(self, x: Tensor, geometry: Geometry, batch: int) -> None:
+    def add(self, x: Tensor, geometry: Geometry, batch: int, hidden: Tensor | None = None) -> None:
         """Add what the layer reads in one call, with a batch of this number.
+
+        Rows do not count of which all entries are hidden.
 
         Raises
         ------
@@ -44,7 +46,7 @@ class Sums:
             raise InvalidNetworkError(
                 f"{self.name} reads from the meta device, where there are no values: load the weights first"
             )
-        for rows in geometry.rows(x, self.features):
+        for rows in geometry.rows(x, self.features, hidden):
             if len(rows):
                 self._add(rows, batch)
 

@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_leaves
 from permsolve.api import checked_seed, checked_time_limit, checked_workers
 from permsolve.errors import InvalidOptionError, VerificationError
 from permsolve.networks.calibration import Calibration, calibrate
+from permsolve.networks.calibration.padding import AUTO, Mask
 from permsolve.networks.compression.recipe import Recipe, get_recipe
 from permsolve.networks.compression.report import CompressionReport
 from permsolve.networks.permute import permute_
@@ -36,6 +37,7 @@ def compress_(
     workers: int | None = None,
     include: NameFilter | None = None,
     exclude: NameFilter | None = None,
+    mask: Mask = AUTO,
     memory_limit: int | None = None,
     spool: str | PathLike[str] | None = None,
     executor: Executor | None = None,
@@ -63,7 +65,7 @@ def compress_(
         Of the permutation: see :func:`permsolve.networks.permute_`.
     include, exclude : str, iterable of str, or callable, optional
         Which layers: see :func:`permsolve.networks.prune_`.
-    memory_limit, spool : optional
+    mask, memory_limit, spool : optional
         Of :func:`permsolve.networks.calibrate`, where batches are given.
 
     Returns
@@ -94,7 +96,13 @@ def compress_(
         if chosen.in_order and isinstance(calibration, Iterable) and iter(calibration) is not calibration:
             batches = calibration
         calibration = calibrate(
-            model, calibration, include=include, exclude=exclude, memory_limit=memory_limit, spool=spool
+            model,
+            calibration,
+            include=include,
+            exclude=exclude,
+            mask=mask,
+            memory_limit=memory_limit,
+            spool=spool,
         )
     before = _outputs(model, example_inputs)
     permutation = None
@@ -108,7 +116,7 @@ def compress_(
             calibration = calibration.permuted(permutation)
         masks = prune_(
             model, parsed, saliency=chosen.saliency, include=include, exclude=exclude, update=chosen.update,
-            calibration=calibration if batches is None else None, batches=batches,
+            calibration=calibration if batches is None else None, batches=batches, mask=mask,
         )  # fmt: skip
         finalize_(model)
         for weight in prunable_weights(model, include, exclude):
@@ -119,7 +127,7 @@ def compress_(
             recipe=chosen,
             permutation=permutation,
             layers=masks.errors,
-            notes=calibration.notes | masks.notes,
+            notes={**calibration.notes, **masks.notes},
             output_error=_change(before, _outputs(model, example_inputs)),
         )
 

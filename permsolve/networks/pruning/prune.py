@@ -17,6 +17,7 @@ from permsolve.moments import InputMoments
 from permsolve.networks.calibration import Calibration, calibrate
 from permsolve.networks.calibration.calibrate import unseen
 from permsolve.networks.calibration.matching import completed
+from permsolve.networks.calibration.padding import AUTO, Mask, Padding
 from permsolve.networks.calibration.paired import PairedMoments, calibrate_pair, uses_of
 from permsolve.networks.prunable import NameFilter, PrunableWeight, prunable_weights
 from permsolve.networks.pruning.holders import Holder, holders, overlapping
@@ -50,6 +51,7 @@ def prune_(
     calibration: Calibration | None = None,
     update: str | None = None,
     batches: Iterable[object] | None = None,
+    mask: Mask = AUTO,
 ) -> Masks:
     """Prune the Linear and Conv1d/2d/3d weights of a model to N:M, in place, by masks that training keeps.
 
@@ -89,6 +91,8 @@ def prune_(
         already; an update fits to the outputs that the layer had in the dense network, so that it makes up for what
         earlier layers lost, too (a layer that both call differently, an expert of a mixture say, is fitted for what it
         reads now). A list, say; not a generator. A copy of the model is needed while this runs.
+    mask : optional
+        What is padding in the batches: see :func:`permsolve.networks.calibrate`.
 
     Returns
     -------
@@ -146,19 +150,20 @@ def prune_(
     masks = Masks()
     if batches is None:
         worth = Worth(scores, calibration).checked([plan.weight for plan in plans], update)
-        masks.notes |= worth.notes()
+        masks.notes |= {**({} if calibration is None else calibration.notes), **worth.notes()}
         found = [_fitted(plan, parsed, worth, update) for plan in plans]
         with transaction(model) as changes:
             for plan, fitted in zip(plans, found, strict=True):
                 _write(masks, plan, parsed, fitted, changes)
     else:
-        _prune_in_order(model, plans, parsed, scores, update, batches, masks)
+        padding = Padding(mask)
+        _prune_in_order(model, plans, parsed, scores, update, batches, padding, masks)
     return masks
 
 
 def _prune_in_order(
     model: nn.Module, plans: Sequence[_Plan], pattern: Pattern, saliency: Saliency, update: str | None,
-    batches: Iterable[object], masks: Masks,
+    batches: Iterable[object], padding: Padding, masks: Masks,
 ) -> None:  # fmt: skip
     """Prune one layer after the other, in the order of their calls; an error or Ctrl-C takes all of it back."""
     dense = deepcopy(model)
@@ -167,26 +172,28 @@ def _prune_in_order(
     with transaction(model) as changes:
         for name, uses in uses_of(model, list(by_name), batches).items():
             plan = by_name[name]
-            paired = None if update is None or not uses else calibrate_pair(model, dense, name, batches, uses)
+            paired = None if update is None or not uses else calibrate_pair(model, dense, name, batches, padding, uses)
             if paired is not None:
                 calibration = Calibration({name: paired.inputs})
             elif uses:  # more than one way of calling it, or another one than the dense network's
-                calibration = _alone((model, dense), plan.weight, batches)
+                calibration = _alone((model, dense), plan.weight, batches, padding)
             else:
                 calibration = Calibration(read, {name: unseen([plan.weight])})
                 calibration = completed(calibration, [by_name[other].weight for other in read], [plan.weight])
             worth = Worth(saliency, calibration).checked([plan.weight], update)
             fitted = _fitted(plan, pattern, worth, update, paired)
             _write(masks, plan, pattern, fitted, changes)
-            masks.notes |= worth.notes()
+            masks.notes |= {**calibration.notes, **padding.notes, **worth.notes()}
             read[name] = InputMoments(calibration[name].mean_square)
 
 
-def _alone(models: Sequence[nn.Module], weight: PrunableWeight, batches: Iterable[object]) -> Calibration:
+def _alone(
+    models: Sequence[nn.Module], weight: PrunableWeight, batches: Iterable[object], padding: Padding
+) -> Calibration:
     """What one weight reads in the first of some models that calls its layer."""
     found = Calibration({})
     for model in models:
-        found = calibrate(model, batches, include=lambda name: name == weight.module_name)
+        found = calibrate(model, batches, include=lambda name: name == weight.module_name, mask=padding.mask)
         if weight.name in found:
             break
     return found
