@@ -153,9 +153,9 @@ _PRODUCTS = {
 }  # fmt: skip
 # Those that return one value along an axis, or as many as before, each made from all of them.
 _ALONG = (
-    "_softmax", "_safe_softmax", "_log_softmax", "softmax", "log_softmax", "native_layer_norm", "layer_norm", "rms_norm",
-    "_fused_rms_norm", "mean", "sum", "amax", "amin", "argmax", "var", "std", "var_mean", "linalg_vector_norm", "topk",
-    "sort", "max", "min", "all", "any", "prod", "logsumexp",
+    "_softmax", "_safe_softmax", "_log_softmax", "softmax", "log_softmax", "native_layer_norm", "layer_norm",
+    "rms_norm", "_fused_rms_norm", "mean", "sum", "amax", "amin", "argmax", "var", "std", "var_mean", "linalg_vector_norm",
+    "topk", "sort", "max", "min", "all", "any", "prod", "logsumexp",
 )  # fmt: skip
 _POINTWISE = ("where", "masked_fill", "add", "mul", "glu")
 
@@ -215,7 +215,7 @@ def _written(
     state = of(source)
     if name == "copy":
         return state[(None,) * (target.ndim - source.ndim)] if isinstance(state, Tensor) else state
-    if not isinstance(state, Tensor) or known is LOST:
+    if not isinstance(state, Tensor) or isinstance(known, _Lost):
         return LOST if state is LOST else known  # a constant in the place of what is hidden does not make it count
     hidden = torch.zeros(target.shape, dtype=torch.bool, device=target.device) if known is None else known.clone()
     if name == "index_put":

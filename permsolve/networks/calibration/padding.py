@@ -144,8 +144,8 @@ class Padding:
                         seeds.append((tensor, fitted))
                         used.add(mask)
                         break
-        for family in masks.values():
-            for name, hidden in family.items():
+        for members in masks.values():
+            for name, hidden in members.items():
                 if name not in used and bool(hidden.any()):
                     self.notes.setdefault(
                         name,

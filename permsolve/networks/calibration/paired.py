@@ -102,7 +102,12 @@ def uses_of(model: nn.Module, names: Sequence[str], batches: Iterable[object]) -
 
 
 def calibrate_pair(
-    model: nn.Module, dense: nn.Module, name: str, batches: Iterable[object], padding: Padding, uses: int = 0
+    model: nn.Module,
+    dense: nn.Module,
+    name: str,
+    batches: Iterable[object],
+    uses: int = 0,
+    padding: Padding | None = None,
 ) -> PairedMoments | None:
     """Moments of what one layer reads in a changed network, beside what it reads in the network as it was.
 
@@ -116,10 +121,10 @@ def calibrate_pair(
         The weight (``layer.weight``), the same in both.
     batches : iterable
         As for :func:`permsolve.networks.calibrate`; read once.
-    padding : Padding
-        What does not count.
     uses : int, default 0
         How often the layer is used (:func:`uses_of`): where once, models run no further than there.
+    padding : Padding, optional
+        What does not count.
 
     Returns
     -------
@@ -132,6 +137,7 @@ def calibrate_pair(
     InvalidNetworkError, InvalidOptionError
         As :func:`permsolve.networks.calibrate` does.
     """
+    padding = Padding() if padding is None else padding
     layers = {one: {name: places_of(one)[name]} for one in (model, dense)}
     layer = layers[dense][name][0]
     weight = layer.tensor.detach()

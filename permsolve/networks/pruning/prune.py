@@ -172,7 +172,7 @@ def _prune_in_order(
     with transaction(model) as changes:
         for name, uses in uses_of(model, list(by_name), batches).items():
             plan = by_name[name]
-            paired = None if update is None or not uses else calibrate_pair(model, dense, name, batches, padding, uses)
+            paired = None if update is None or not uses else calibrate_pair(model, dense, name, batches, uses, padding)
             if paired is not None:
                 calibration = Calibration({name: paired.inputs})
             elif uses:  # more than one way of calling it, or another one than the dense network's

@@ -45,7 +45,7 @@ class Flattened(nn.Module):
         self.up, self.down = nn.Linear(WIDTH, 12), nn.Linear(12, WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = (x.transpose(0, 1) if self.sequence_first else x).reshape(-1, WIDTH)
+        rows: Tensor = (x.transpose(0, 1) if self.sequence_first else x).reshape(-1, WIDTH)
         rows = self.down(F.silu(self.up(rows)))
         if not self.sequence_first:
             return rows.reshape(x.shape)
