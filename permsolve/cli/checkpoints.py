@@ -60,7 +60,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but er
 
 
 OnDone = Callable[[], None] | None
-OnLeftOut = Callable[[str, str], None]
+OnRemark = Callable[[str], None]
 
 
 class _Report(Protocol):
@@ -72,7 +72,7 @@ class _Report(Protocol):
 def run_conversion(
     command: str,
     target: Path,
-    convert: Callable[[OnDone, OnLeftOut], _Report],
+    convert: Callable[[OnDone, OnRemark], _Report],
     report: Path | None,
     quiet: bool,
 ) -> int:
@@ -85,18 +85,18 @@ def run_conversion(
     target : Path
         The folder that is written.
     convert : callable
-        Does it, given what to call after each axis, and for each file or tensor that is left out.
+        Does it, given what to call after each axis, and with what is to be said in the end.
     report : Path or None
         Where the report is written.
     quiet : bool
         Whether to print nothing but errors.
     """
-    left_out: dict[str, str] = {}
+    remarks: list[str] = []
     try:
         from permsolve.networks.checkpoints.target import solved_folder
 
         with _progress(show=not quiet) as on_done:
-            done = convert(on_done, left_out.__setitem__)
+            done = convert(on_done, remarks.append)
     except ModuleNotFoundError as error:
         raise MissingPackageError(f"{command} needs {error.name}: pip install 'permsolve[hf]'") from error
     except KeyboardInterrupt:
@@ -108,8 +108,8 @@ def run_conversion(
         done.save(report)
     if not quiet:
         typer.echo(done.table())
-        for name, why in left_out.items():
-            sys.stderr.write(f"permsolve: {printable(name)} was left out: {why}\n")
+        for remark in remarks:
+            sys.stderr.write(f"permsolve: {printable(remark)}\n")
     return ExitCode.OK
 
 

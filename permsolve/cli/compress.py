@@ -13,7 +13,7 @@ from permsolve.cli.checkpoints import (
     Inputs,
     LeaveOut,
     OnDone,
-    OnLeftOut,
+    OnRemark,
     Out,
     Quiet,
     Seed,
@@ -87,13 +87,13 @@ def compress(
     check_output(report, "--report", (".json",), source, out, calibration)
     limit = None if memory_limit is None else _in_bytes(memory_limit)
 
-    def convert(on_done: OnDone, on_left_out: OnLeftOut) -> "CompressionReport":
+    def convert(on_done: OnDone, on_remark: OnRemark) -> "CompressionReport":
         from permsolve.networks.checkpoints import compress_checkpoint
 
         return compress_checkpoint(
             source, out, calibration, pattern, recipe=recipe, samples=samples, length=length,
             memory_limit=limit, include=include or None, exclude=exclude or None, force=force,
-            inputs=inputs, leave_out=leave_out, unchanged=unchanged, on_done=on_done, on_left_out=on_left_out,
+            inputs=inputs, leave_out=leave_out, unchanged=unchanged, on_done=on_done, on_remark=on_remark,
             solver=solver, time_limit=time_limit, seed=seed, workers=workers,
         )  # fmt: skip
 

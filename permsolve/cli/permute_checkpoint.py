@@ -12,7 +12,7 @@ from permsolve.cli.checkpoints import (
     Inputs,
     LeaveOut,
     OnDone,
-    OnLeftOut,
+    OnRemark,
     Out,
     Quiet,
     Seed,
@@ -60,12 +60,12 @@ def permute_checkpoint(
     """
     check_output(report, "--report", (".json", ".npz"), source, out)
 
-    def convert(on_done: OnDone, on_left_out: OnLeftOut) -> "Report":
+    def convert(on_done: OnDone, on_remark: OnRemark) -> "Report":
         from permsolve.networks.checkpoints import permute_checkpoint as run
 
         return run(
             source, out, pattern, include=include or None, exclude=exclude or None, prune=prune, force=force,
-            inputs=inputs, leave_out=leave_out, unchanged=unchanged, on_done=on_done, on_left_out=on_left_out,
+            inputs=inputs, leave_out=leave_out, unchanged=unchanged, on_done=on_done, on_remark=on_remark,
             solver=solver, time_limit=time_limit, seed=seed, workers=workers, saliency=saliency,
         )  # fmt: skip
 

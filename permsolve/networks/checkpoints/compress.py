@@ -7,7 +7,7 @@ from typing import Any
 from permsolve import networks
 from permsolve.networks.checkpoints.calibration_data import read_batches
 from permsolve.networks.checkpoints.conversion import chosen_layers, convert
-from permsolve.networks.checkpoints.examples import example_calls
+from permsolve.networks.checkpoints.examples import example_calls, tracing
 from permsolve.networks.checkpoints.files import Wishes
 from permsolve.networks.checkpoints.loading import Loaded
 from permsolve.networks.checkpoints.outputs import Outputs
@@ -37,14 +37,14 @@ def compress_checkpoint(
     unchanged: Iterable[str] | None = None,
     force: bool = False,
     on_done: Callable[[], None] | None = None,
-    on_left_out: Callable[[str, str], None] | None = None,
+    on_remark: Callable[[str], None] | None = None,
     **options: Any,
 ) -> CompressionReport:
     """Permute, prune and fit the model of a Hugging Face style folder on calibration data, and write it to another.
 
     Parameters
     ----------
-    source, target, force, on_done, on_left_out
+    source, target, force, on_done, on_remark
         See :func:`permsolve.networks.checkpoints.conversion.convert`.
     calibration : Path
         Texts (.txt) or arguments of the model (.npz): see
@@ -84,13 +84,15 @@ def compress_checkpoint(
         wanted = chosen_layers(model, include, exclude)
         batches = read_batches(calibration, loaded.folder, model, samples, length)
         first = {name: values[:_EXAMPLES] for name, values in batches[0].items()}
-        calls = example_calls(wrapped, loaded, inputs, first)
-        return networks.compress_(
-            wrapped, calls, calibration=batches, pattern=pattern, recipe=recipe, include=wanted, executor=executor,
-            memory_limit=memory_limit, spool=None if memory_limit is None else target.parent, **options,
-        )  # fmt: skip
+        examples = example_calls(wrapped, loaded, inputs, first)
+        with tracing(source, on_remark, examples):
+            return networks.compress_(
+                wrapped, examples.calls, calibration=batches, pattern=pattern, recipe=recipe, include=wanted,
+                executor=executor, memory_limit=memory_limit, spool=None if memory_limit is None else target.parent,
+                **options,
+            )  # fmt: skip
 
     return convert(
         source, target, change, wishes=Wishes.of(leave_out, unchanged), force=force, on_done=on_done,
-        on_left_out=on_left_out,
+        on_remark=on_remark,
     )  # fmt: skip

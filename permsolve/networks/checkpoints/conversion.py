@@ -26,7 +26,7 @@ def convert(
     wishes: Wishes,
     force: bool,
     on_done: Callable[[], None] | None,
-    on_left_out: Callable[[str, str], None] | None,
+    on_remark: Callable[[str], None] | None,
 ) -> _Outcome:
     """Load the model of a folder, change it in place, and write a folder with the same shards, names and types.
 
@@ -52,8 +52,8 @@ def convert(
         Whether to replace a target that exists.
     on_done : callable or None
         Called after each axis.
-    on_left_out : callable or None
-        Called in the end with the name of each file or tensor that the target does not have, and why.
+    on_remark : callable or None
+        Called in the end with a sentence on each file or tensor that the target does not have.
 
     Returns
     -------
@@ -79,9 +79,10 @@ def convert(
         outcome = change(loaded, ResumingExecutor(solved_folder(target), on_done))
         write_checkpoint(loaded, files, new)
         check_written(loaded, new, None if undo is None else lambda model: undo(model, outcome), zeros=zeros)
-    if on_left_out is not None:
-        for name, why in (files.left_out | dict.fromkeys(sorted(loaded.tensors.left_out), AS_TOLD)).items():
-            on_left_out(name, why)
+    left_out = files.left_out | dict.fromkeys(sorted(loaded.tensors.left_out), AS_TOLD)
+    for name, why in left_out.items():
+        if on_remark is not None:
+            on_remark(f"{name} was left out: {why}")
     return outcome
 
 

@@ -1,6 +1,8 @@
 """The calls that a checkpoint's model is traced and verified with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +11,50 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from permsolve.errors import InvalidNetworkError
+from permsolve.errors import InvalidNetworkError, UntraceableError
 from permsolve.networks.checkpoints.calibration_data import read_call
 from permsolve.networks.checkpoints.foreign import calling_package
 from permsolve.networks.checkpoints.inputs import Call, made_calls
 from permsolve.networks.checkpoints.loading import Loaded
 from permsolve.networks.checkpoints.outputs import Outputs
-from permsolve.networks.trace.calls import ExampleInputs
 from permsolve.networks.trace.export import described
 
 # Names of parameters that a message lists.
 _NAMED = 4
-_GIVE = "give the arguments of a call that does, by name, with --inputs FILE.npz, which may be repeated"
+_GIVE = "give the arguments of a call, by name, with --inputs FILE.npz, which may be repeated"
 _MEND = "mend the arguments"
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Calls of a model.
+
+    Attributes
+    ----------
+    calls : list of dict of str to Tensor
+        Arguments by name.
+    unreached : tuple of str
+        Parameters that none of the calls reads, so that they stay as they are, and all that they may share.
+    """
+
+    calls: list[Call]
+    unreached: tuple[str, ...]
+
+    def remark(self) -> str | None:
+        """What a user should know of parameters that are not reached; None where all are."""
+        if not self.unreached:
+            return None
+        more = f" and {len(self.unreached) - _NAMED} more" if len(self.unreached) > _NAMED else ""
+        return (
+            f"no example reaches {', '.join(self.unreached[:_NAMED])}{more}: they are as they were, and so is every axis "
+            f"that they may share; to permute these, too, {_GIVE}"
+        )
 
 
 def example_calls(
     model: Outputs, loaded: Loaded, given: Sequence[Path] | None = None, first: Call | None = None
-) -> ExampleInputs:
-    """Calls that together reach every parameter of a model.
+) -> Examples:
+    """Calls that together reach as many parameters of a model as can be.
 
     Parameters
     ----------
@@ -45,7 +72,7 @@ def example_calls(
     FileFormatError
         When a file cannot be read, or the model cannot be called with it.
     InvalidNetworkError
-        When no call is known, or a parameter is not reached.
+        When no call is known.
     """
     calls = [] if first is None else [first]
     missing = _parameters(model).difference(*(_reached(model, call) for call in calls))
@@ -57,36 +84,57 @@ def example_calls(
     if not given and missing:
         made, missing, failure = _made(model, loaded, missing)
         calls += made
-    name = type(model.whole).__name__
     if not calls:
         raised = f" ({described(failure)})" if failure is not None else ""
         raise InvalidNetworkError(
-            f"{name} reads {model.whole.main_input_name}, for which no example is known{raised}: {_GIVE}"
+            f"{type(model.whole).__name__} reads {model.whole.main_input_name}, for which no example is known{raised}: "
+            f"{_GIVE}"
         )
-    if missing:
-        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-        raise InvalidNetworkError(
-            f"{name}: no example is known that reaches {', '.join(sorted(missing)[:_NAMED])}{more}, which would not "
-            f"follow what is permuted: {_GIVE}"
-        )
-    return calls[0] if len(calls) == 1 else calls
+    return Examples(calls, tuple(sorted(missing)))
+
+
+@contextmanager
+def tracing(source: Path, on_remark: Callable[[str], None] | None, examples: Examples) -> Iterator[None]:
+    """Say of a model that cannot be traced what helps with a checkpoint, and afterwards what was not reached.
+
+    Raises
+    ------
+    UntraceableError
+        With a remedy of the commands for checkpoints.
+    """
+    try:
+        yield
+    except UntraceableError as error:
+        said = str(error).partition("). Make ")[0] + ")"
+        raise UntraceableError(
+            f"{source}: {said}: give a call that can be traced with --inputs FILE.npz; what it does not reach stays as "
+            "it is"
+        ) from error
+    remark = examples.remark()
+    if remark is not None and on_remark is not None:
+        on_remark(remark)
 
 
 def _made(model: Outputs, loaded: Loaded, missing: set[str]) -> tuple[list[Call], set[str], Exception | None]:
-    """Calls made after the configuration, what none of them reaches, and what the model raised first, if anything."""
+    """Calls made after the configuration, what none of them reaches, and what the model raised first, if anything.
+
+    Besides those that reach what others do not, one with tokens alone, where the model takes it: another of its ways.
+    """
     calls: list[Call] = []
     failure: Exception | None = None
+    tried: set[frozenset[str]] = set()
     for call in made_calls(model.whole, loaded.folder):
+        if not missing and (call.keys() != {"input_ids"} or frozenset(call) in tried):
+            continue
         try:
             new = missing & _reached(model, call)
         except Exception as error:  # of a call that may not suit the model, whose code raises what it likes
             failure = failure or error
             continue
-        if new:
+        if new or (call.keys() == {"input_ids"} and frozenset(call) not in tried):
             calls.append(call)
             missing = missing - new
-        if not missing:
-            break
+            tried.add(frozenset(call))
     return calls, missing, failure
 
 

@@ -55,22 +55,22 @@ class _Maker:
     def plain(self) -> Iterator[Call]:
         """Tokens, pictures or sounds side by side, as the model reads them."""
         main = self._model.main_input_name
-        tokens = {"input_ids": self._ids(LENGTH)} if "input_ids" in self._arguments and main != "pixel_values" else {}
+        tokens = {"input_ids": self._ids(LENGTH)} if "input_ids" in self._arguments else {}
+        decoded = {}
         if getattr(self._config, "is_encoder_decoder", False):
-            tokens["decoder_input_ids"] = self._ids(LENGTH - 2)
-            if main != "input_ids":
-                tokens.pop("input_ids", None)
+            decoded["decoder_input_ids"] = self._ids(LENGTH - 2)
         pictures = list(self._pictures()) if "pixel_values" in self._arguments else []
         sounds = list(self._sounds())
-        for picture in pictures:
-            for sound in sounds:
-                yield tokens | picture | sound
-        for features in pictures + sounds:
-            yield tokens | features
-        for features in pictures + sounds:
-            yield {name: value for name, value in tokens.items() if name != "input_ids"} | features
-        if tokens:
-            yield tokens
+        both = [picture | sound for picture in pictures for sound in sounds]
+        read = [*both, *pictures, *sounds]
+        if main == "input_ids" or not read:
+            read = [tokens | features for features in read] + ([tokens] if tokens else [])
+        else:
+            read += [tokens | features for features in read]
+        for features in read:
+            yield features | decoded
+            if decoded:  # some models ask for as many tokens as they have read
+                yield features | {"decoder_input_ids": self._ids(LENGTH)}
 
     def with_features(self) -> Iterator[Call]:
         """Texts with placeholders, in whose places the features of pictures and sounds are put."""

@@ -7,7 +7,7 @@ from typing import Any
 from permsolve import networks
 from permsolve.errors import InvalidOptionError
 from permsolve.networks.checkpoints.conversion import chosen_layers, convert
-from permsolve.networks.checkpoints.examples import example_calls
+from permsolve.networks.checkpoints.examples import example_calls, tracing
 from permsolve.networks.checkpoints.files import Wishes
 from permsolve.networks.checkpoints.loading import Loaded
 from permsolve.networks.checkpoints.outputs import Outputs
@@ -30,14 +30,14 @@ def permute_checkpoint(
     unchanged: Iterable[str] | None = None,
     force: bool = False,
     on_done: Callable[[], None] | None = None,
-    on_left_out: Callable[[str, str], None] | None = None,
+    on_remark: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Report:
     """Permute the model of a Hugging Face style folder, and write a folder that computes the same.
 
     Parameters
     ----------
-    source, target, force, on_done, on_left_out
+    source, target, force, on_done, on_remark
         See :func:`permsolve.networks.checkpoints.conversion.convert`.
     pattern : Pattern or str, default "2:4"
         The pattern.
@@ -77,8 +77,9 @@ def permute_checkpoint(
     def change(loaded: Loaded, executor: ResumingExecutor) -> Report:
         model = loaded.model
         wrapped, wanted = Outputs(model, states=loaded.states_are_read), chosen_layers(model, include, exclude)
-        calls = example_calls(wrapped, loaded, inputs)
-        report = networks.permute_(wrapped, calls, pattern, include=wanted, executor=executor, **options)
+        examples = example_calls(wrapped, loaded, inputs)
+        with tracing(source, on_remark, examples):
+            report = networks.permute_(wrapped, examples.calls, pattern, include=wanted, executor=executor, **options)
         if prune:
             networks.prune_(wrapped, pattern, saliency=options.get("saliency", "magnitude"), include=wanted)
             networks.finalize_(model)
@@ -86,5 +87,5 @@ def permute_checkpoint(
 
     return convert(
         source, target, change, undo=networks.invert_, zeros=prune, wishes=Wishes.of(leave_out, unchanged), force=force,
-        on_done=on_done, on_left_out=on_left_out,
+        on_done=on_done, on_remark=on_remark,
     )  # fmt: skip
