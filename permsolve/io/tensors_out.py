@@ -84,7 +84,12 @@ def refuse_unheld(path: str | os.PathLike[str], dtypes: Mapping[str, np.dtype[An
 
 def _kept_by_numpy(dtype: np.dtype[Any]) -> bool:
     """Whether numpy's formats say what type they hold: of ml_dtypes' types they do not, but bfloat16 is told again."""
-    return dtype == ml_dtypes.bfloat16 or dtype.kind != "V" or dtype.names is not None or dtype.type is np.void
+    if dtype == ml_dtypes.bfloat16 or dtype.hasobject:
+        return True
+    try:
+        return bool(np.lib.format.descr_to_dtype(np.lib.format.dtype_to_descr(dtype)) == dtype)
+    except TypeError:  # what it would write is nothing that it reads
+        return False
 
 
 def space_for(arrays: Mapping[str, int]) -> int:
