@@ -217,7 +217,7 @@ def test_names_that_a_format_lacks_show_before_the_search(
     """One line, which names them."""
     source = tmp_path / "s.npz"
     if name == "__metadata__":
-        np.savez(source, **{name: _matrix()})
+        write_tensors(source, {name: _matrix()})
         monkeypatch.setattr("permsolve.api.solve", lambda *_, **__: pytest.fail("searched"))
         answer = run("solve", source, *GREEDY, "--out", tmp_path / "p.safetensors")
         assert answer.code == 2
@@ -229,7 +229,7 @@ def test_names_that_a_format_lacks_show_before_the_search(
 
 def test_arrays_of_one_name(run: Run, tmp_path: Path) -> None:
     """An archive may hold several: it is refused; names that only look alike are told apart."""
-    np.savez(tmp_path / "s.npz", **{"a": _matrix(0), "a.npy": _matrix(1)})
+    write_tensors(tmp_path / "s.npz", {"a": _matrix(0), "a.npy": _matrix(1)})
     file = open_weights(tmp_path / "s.npz")
     np.testing.assert_array_equal(file.read("a"), _matrix(0))
     np.testing.assert_array_equal(file.read("a.npy"), _matrix(1))
