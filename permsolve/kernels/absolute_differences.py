@@ -10,7 +10,8 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+
+from permsolve.jit import intrinsic
 
 # Bytes that one step handles: the rows of both matrices are padded with zeros to a multiple of it.
 STEP = 32

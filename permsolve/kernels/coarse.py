@@ -9,9 +9,9 @@ their own: each row is cut off above them.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from permsolve.jit import njit
 from permsolve.kernels.absolute_differences import STEP
 from permsolve.pattern import Pattern
 

@@ -10,9 +10,10 @@ group and putting them back in the best way is a linear assignment problem on a 
 """
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
+from permsolve.jit import njit
 from permsolve.kernels.absolute_differences import TILE, tile_of_differences
 
 # Row block and batch of members: a batch's thresholds (BATCH x BLOCK floats) stay in the first-level cache.

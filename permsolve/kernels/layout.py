@@ -1,7 +1,8 @@
 """From rows to columns: the layout of all other kernels."""
 
 import numpy as np
-from numba import njit
+
+from permsolve.jit import njit
 
 # A tile is turned in the first-level cache: rows of the one side and columns of the other are far apart in memory, and
 # a whole row or column at a time would keep one cache line of each alive.

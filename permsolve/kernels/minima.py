@@ -1,7 +1,8 @@
 """Sums of minima of all pairs of columns."""
 
 import numpy as np
-from numba import njit
+
+from permsolve.jit import njit
 
 BLOCK = 256
 _REASSOCIATE = {"reassoc", "nsz", "nnan", "ninf"}  # saliencies are finite: sums may be vectorised

@@ -1,7 +1,8 @@
 """The one scorer: what each group keeps, accumulated in float64."""
 
 import numpy as np
-from numba import njit
+
+from permsolve.jit import njit
 
 BLOCK = 256
 

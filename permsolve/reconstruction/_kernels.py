@@ -1,7 +1,8 @@
 """Parts of matrices of moments, and exchanges of kept and dropped inputs in the tableau of a regression."""
 
 import numpy as np
-from numba import njit
+
+from permsolve.jit import njit
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "nsz"})

@@ -6,11 +6,11 @@ from itertools import combinations
 from typing import ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from permsolve.certificate import Certificate
 from permsolve.errors import UnsupportedProblemError
+from permsolve.jit import njit
 from permsolve.problem import Problem
 from permsolve.run import Run
 from permsolve.solver import Capabilities, Outcome

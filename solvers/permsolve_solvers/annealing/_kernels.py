@@ -5,8 +5,8 @@ columns of one group is ``SAME``: such a swap changes nothing and is never drawn
 """
 
 import numpy as np
-from numba import njit
 
+from permsolve.jit import njit
 from permsolve.kernels.exchange import exchange
 from permsolve.kernels.scoring import group_values
 

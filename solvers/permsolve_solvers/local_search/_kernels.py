@@ -11,8 +11,8 @@ real : int                          columns below it may move, those from it on 
 """
 
 import numpy as np
-from numba import njit
 
+from permsolve.jit import njit
 from permsolve.kernels.exchange import exchange
 from permsolve.kernels.scoring import group_values
 

@@ -1,7 +1,8 @@
 """What every two halves of groups would keep together, compiled."""
 
 import numpy as np
-from numba import njit
+
+from permsolve.jit import njit
 
 # Rows at a time, and halves whose rows stay in the first-level cache while the others pass by.
 BLOCK = 256

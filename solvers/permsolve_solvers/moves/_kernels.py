@@ -1,8 +1,8 @@
 """The parts of an assignment move, compiled."""
 
 import numpy as np
-from numba import njit
 
+from permsolve.jit import njit
 from permsolve_solvers.moves._lap import assign
 
 # How much of a column's price the last assignment makes, noise and all (measured).

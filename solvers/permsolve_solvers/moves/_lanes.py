@@ -9,7 +9,8 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+
+from permsolve.jit import intrinsic
 
 # Lanes of a vector, and vectors that are worked on side by side so that none waits for the one before it.
 LANES = 8

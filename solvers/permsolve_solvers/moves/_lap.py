@@ -4,8 +4,8 @@ scipy's routine holds the interpreter lock, so that workers would wait for it; a
 """
 
 import numpy as np
-from numba import njit
 
+from permsolve.jit import njit
 from permsolve_solvers.moves._lanes import FARTHER, relax, two_best
 
 # Rounds of bidding, and evictions in each, per row, after which the rows left over wait (measured).

@@ -1,8 +1,8 @@
 """Kernels that price groups: reduced costs of all of them, or of all that hold given pairs."""
 
 import numpy as np
-from numba import njit
 
+from permsolve.jit import njit
 from permsolve.kernels.absolute_differences import screened_differences
 from permsolve_solvers.set_partition._kernels import beyond_prices
 

@@ -1,8 +1,8 @@
 """Jitted kernels of the published methods: sums in float64, of the float32 working copy."""
 
 import numpy as np
-from numba import njit
 
+from permsolve.jit import njit
 from permsolve.kernels.scoring import group_values
 
 # Rows handled at once, so that the thresholds of two groups stay in the cache.

@@ -1,7 +1,8 @@
 """Kernels of the cut separation."""
 
 import numpy as np
-from numba import njit
+
+from permsolve.jit import njit
 
 
 @njit(cache=True, nogil=True)
