@@ -14,13 +14,13 @@ the pairs of a partition are worth at most ``(M - 1) sum(v) + sum_i (sum of the 
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linprog
 
 from permsolve.certificate import Certificate, Layers, Node
+from permsolve.cores import Threads
 from permsolve.kernels.minima import BLOCK, sums_of_minima
 from permsolve.memory import require_memory
 from permsolve.pattern import Pattern
@@ -122,7 +122,7 @@ def _pair_terms(y: NDArray[np.float32], workers: int, should_stop: Callable[[], 
     """Sums of minima of all pairs, symmetric; None when stopped meanwhile."""
     columns = y.shape[0]
     sums = np.empty((columns, columns))
-    with ThreadPoolExecutor(workers) as pool:
+    with Threads(workers) as pool:
         for begin in range(0, columns, _SLICE * workers):
             if should_stop():
                 return None

@@ -10,6 +10,7 @@ import typer
 
 from permsolve.cli.exit_codes import ExitCode
 from permsolve.cli.text import printable
+from permsolve.cores import granted_threads
 from permsolve.errors import MissingPackageError
 
 SourceFolder = Annotated[
@@ -116,7 +117,7 @@ def run_conversion(
 @contextmanager
 def _progress(*, show: bool) -> Iterator[Callable[[], None] | None]:
     """A live count of solved axes on stderr; nothing where stderr is no terminal."""
-    if not show or not sys.stderr.isatty():
+    if not show or not sys.stderr.isatty() or not granted_threads(1):  # one redraws it
         yield None
         return
     from rich.console import Console

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from permsolve.cli.text import printable
+from permsolve.cores import granted_threads
 from permsolve.observers import Incumbent, Observer
 from permsolve.problem import Problem
 
@@ -30,7 +31,7 @@ def progress_line(problem: Problem, name: str, start: float, *, show: bool) -> I
     observer : callable or None
         To be given to :func:`permsolve.solve`.
     """
-    if not show or not sys.stderr.isatty():
+    if not show or not sys.stderr.isatty() or not granted_threads(1):  # one redraws it
         yield None
         return
     from rich.console import Console

@@ -1,12 +1,11 @@
 """Rows of a layer side by side, each with linear algebra of its own."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 from threadpoolctl import ThreadpoolController
 
-from permsolve.cores import available_cores
+from permsolve.cores import Threads, available_cores
 
 # Parts per thread, and most rows of a part: so that threads end together, and Ctrl-C need not wait long.
 _PARTS = 4
@@ -22,7 +21,7 @@ def each_part(task: Callable[[slice], None], rows: int) -> None:
     threads = min(rows, available_cores())
     size = max(1, min(_MOST_ROWS, -(-rows // (_PARTS * max(1, threads)))))
     parts = [slice(start, start + size) for start in range(0, rows, size)]
-    with _controller().limit(limits=1, user_api="blas"), ThreadPoolExecutor(max(1, threads)) as pool:
+    with _controller().limit(limits=1, user_api="blas"), Threads(max(1, threads)) as pool:
         try:
             list(pool.map(task, parts))
         except BaseException:

@@ -3,7 +3,6 @@
 import itertools
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from permsolve.checks import require_positive, require_whole
+from permsolve.cores import Threads
 from permsolve.permutation import from_groups, to_groups
 from permsolve.problem import Problem
 from permsolve.run import Run
@@ -105,7 +105,7 @@ class Annealing:
         if groups.shape[0] < 2 or run.should_stop():
             return Outcome()
         master, *rngs = run.generators(run.workers + 1)
-        with ThreadPoolExecutor(run.workers) as pool:
+        with Threads(run.workers) as pool:
             if not run.warm:
                 self._descend(problem, run, groups, master, pool)
             if groups.size <= self.block:
@@ -114,9 +114,7 @@ class Annealing:
                 self._anneal_blocks(problem, run, groups, master, rngs, pool)
         return Outcome()
 
-    def _descend(
-        self, problem: Problem, run: Run, groups: Groups, rng: np.random.Generator, pool: ThreadPoolExecutor
-    ) -> None:
+    def _descend(self, problem: Problem, run: Run, groups: Groups, rng: np.random.Generator, pool: Threads) -> None:
         """A first local optimum, by assignment moves."""
         until = run.elapsed + DESCENT_SHARE * run.remaining if run.timed else math.inf
 
@@ -139,7 +137,7 @@ class Annealing:
         run: Run,
         groups: Groups,
         rngs: list[np.random.Generator],
-        pool: ThreadPoolExecutor,
+        pool: Threads,
     ) -> None:
         """One chain per worker over all columns: on the coarse saliency while hot, on the true one at the end."""
         state = State.of(problem.working, groups, problem.pattern.n, problem.columns)
@@ -181,7 +179,7 @@ class Annealing:
         groups: Groups,
         rng: np.random.Generator,
         rngs: list[np.random.Generator],
-        pool: ThreadPoolExecutor,
+        pool: Threads,
     ) -> None:
         """Deal the groups into blocks, which the workers anneal side by side, and deal again."""
         parts = -(-groups.size // self.block)

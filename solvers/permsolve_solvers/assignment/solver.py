@@ -3,11 +3,11 @@
 import itertools
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
 
 from permsolve.checks import require_positive, require_whole
+from permsolve.cores import Threads
 from permsolve.errors import InvalidOptionError
 from permsolve.kernels.device.availability import check_device
 from permsolve.permutation import from_groups, to_groups
@@ -78,7 +78,7 @@ class Assignment:
             return Outcome()
         (rng,) = run.generators(1)
         device = on_device(problem, run) if self.device == "cuda" else None
-        with ThreadPoolExecutor(run.workers) as pool:
+        with Threads(run.workers) as pool:
             left = (lambda: run.remaining) if run.timed else (lambda: math.inf)
             moves = AssignmentMoves(problem, groups, pool, run.workers, rng, device, left, lambda: run.cut_short)
             cooling = Cooling(problem, run, moves)

@@ -1,7 +1,6 @@
 """The ``column-generation`` solver."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -10,6 +9,7 @@ import numpy as np
 
 from permsolve.certificate import Certificate, Node
 from permsolve.checks import is_number
+from permsolve.cores import Threads
 from permsolve.errors import InvalidOptionError, UnsupportedProblemError
 from permsolve.permutation import from_groups, to_groups
 from permsolve.problem import Problem
@@ -100,7 +100,7 @@ class ColumnGeneration:
             else:
                 get_solver("annealing", cycles=1).solve(problem, run)
         exponent = int(np.frexp(problem.row_bound / problem.group_count)[1])
-        with ThreadPoolExecutor(run.workers) as pool:
+        with Threads(run.workers) as pool:
             pricer = None if run.should_stop() else make_pricer(problem, run, pool, exponent)
             if pricer is None:
                 return Outcome()

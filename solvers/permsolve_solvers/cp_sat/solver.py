@@ -1,7 +1,6 @@
 """The ``cp-sat`` solver."""
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -9,6 +8,7 @@ import numpy as np
 from ortools.sat.python import cp_model
 
 from permsolve.certificate import Certificate
+from permsolve.cores import Threads
 from permsolve.errors import InvalidOptionError, UnsupportedProblemError
 from permsolve.permutation import to_groups
 from permsolve.problem import Problem
@@ -77,7 +77,7 @@ class CpSat:
         if problem.row_bound <= 0.0:
             return Outcome(proven=True)
         if self.model != "assignment":
-            with ThreadPoolExecutor(run.workers) as pool:
+            with Threads(run.workers) as pool:
                 outcome = self._partition(problem, run, pool)
             if outcome is not None:
                 return outcome
@@ -87,7 +87,7 @@ class CpSat:
             )
         return self._search(assignment_model(problem, run.permutation), problem, run, 0)
 
-    def _partition(self, problem: Problem, run: Run, pool: ThreadPoolExecutor) -> Outcome | None:
+    def _partition(self, problem: Problem, run: Run, pool: Threads) -> Outcome | None:
         """The set-partition model; None when the problem has too many groups."""
         if not priceable(problem):
             return None

@@ -1,7 +1,6 @@
 """The ``local-search`` solver."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from permsolve.checks import require_positive, require_whole
+from permsolve.cores import Threads
 from permsolve.kernels.device.availability import check_device
 from permsolve.permutation import from_groups, to_groups
 from permsolve.problem import Problem
@@ -101,7 +101,7 @@ class LocalSearch:
         master, *rngs = run.generators(run.workers + 1)
         device = on_device(problem, run) if self.device == "cuda" else None
         left = (lambda: run.remaining) if run.timed else (lambda: math.inf)
-        with ThreadPoolExecutor(run.workers) as pool:
+        with Threads(run.workers) as pool:
             moves = AssignmentMoves(problem, groups, pool, run.workers, master, device, left, lambda: run.cut_short)
             chained = device is None and groups.size <= self.chains
             self._open(problem, run, moves, MATRICES_TO_PAY * groups.size**2 * problem.rows / SPEED if chained else 0.0)
@@ -131,9 +131,7 @@ class LocalSearch:
                 break
         run.offer(from_groups(moves.groups, problem.columns))
 
-    def _search_chains(
-        self, problem: Problem, run: Run, rngs: list[np.random.Generator], pool: ThreadPoolExecutor
-    ) -> None:
+    def _search_chains(self, problem: Problem, run: Run, rngs: list[np.random.Generator], pool: Threads) -> None:
         """One chain of perturbations per worker, each over all columns."""
         chains = [self._descended(problem, run, to_groups(run.permutation, problem.pattern))]
         chains += [chains[0].copy() for _ in rngs[1:]]

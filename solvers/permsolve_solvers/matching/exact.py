@@ -8,7 +8,6 @@ a matching of value ``V`` is known, pairs of slack above ``U - V`` cannot be in 
 among the rest is the optimum.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment  # its sparse relative can take for ever on near-ties (bidding wars)
 
 from permsolve.certificate import Certificate, Node
+from permsolve.cores import Threads
 from permsolve.permutation import to_groups
 from permsolve.problem import ROUNDING, Problem
 from permsolve.run import Run
@@ -133,7 +133,7 @@ def pair_values(problem: Problem, run: Run) -> Matrix | None:
         values[one, other] = kept
         values[other, one] = kept
 
-    with ThreadPoolExecutor(run.workers) as pool:
+    with Threads(run.workers) as pool:
         for begin in range(0, ones.shape[0], step * run.workers):
             if run.should_stop():
                 return None

@@ -1,11 +1,11 @@
 """Halves of groups, re-matched."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from permsolve.cores import Threads
 from permsolve.problem import Problem
 from permsolve_solvers.matching import _kernels
 from permsolve_solvers.matching.graph import edges_of, perfect_matching
@@ -33,7 +33,7 @@ class PairMoves:
         The problem.
     groups : ndarray of int64, shape (G, M)
         Groups to start from; changed in place. A short last group is left as it is.
-    pool : ThreadPoolExecutor
+    pool : Threads
         Runs the workers' tasks.
     workers : int
         Number of workers in the pool.
@@ -50,7 +50,7 @@ class PairMoves:
 
     problem: Problem
     groups: Groups
-    pool: ThreadPoolExecutor
+    pool: Threads
     workers: int
     rng: np.random.Generator
     partners: int

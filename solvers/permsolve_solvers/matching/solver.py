@@ -1,10 +1,10 @@
 """The ``matching`` solver."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
 
 from permsolve.checks import require_whole
+from permsolve.cores import Threads
 from permsolve.permutation import from_groups, to_groups
 from permsolve.problem import Problem
 from permsolve.run import Run
@@ -66,7 +66,7 @@ class Matching:
         if groups.shape[0] - (problem.padding > 0) < 2:
             return
         (rng,) = run.generators(1)
-        with ThreadPoolExecutor(run.workers) as pool:
+        with Threads(run.workers) as pool:
             moves = PairMoves(problem, groups, pool, run.workers, rng, self.partners)
             failures = 0
             while failures < self.patience * moves.parts:

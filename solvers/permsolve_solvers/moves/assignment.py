@@ -3,13 +3,13 @@
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from permsolve.cores import Threads
 from permsolve.kernels.exchange import exchange
 from permsolve.kernels.scoring import group_values
 from permsolve.problem import Problem
@@ -83,7 +83,7 @@ class AssignmentMoves:
         The problem.
     groups : ndarray of int64, shape (G, M)
         Groups to start from; changed in place.
-    pool : ThreadPoolExecutor
+    pool : Threads
         Runs the workers' tasks.
     workers : int
         Number of workers in the pool.
@@ -99,7 +99,7 @@ class AssignmentMoves:
 
     problem: Problem
     groups: Groups
-    pool: ThreadPoolExecutor
+    pool: Threads
     workers: int
     rng: np.random.Generator
     device: SubmatrixSource | None = None

@@ -1,7 +1,7 @@
 """``recombine``: the best of several runs, made of the groups of all of them."""
 
 import itertools
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from permsolve.checks import require_whole
+from permsolve.cores import Threads
 from permsolve.observers import Incumbent
 from permsolve.permutation import to_groups
 from permsolve.problem import Problem
@@ -94,7 +95,7 @@ class Recombine:
         (rng,) = run.generators(1)
         annealing = get_solver("annealing", cycles=1)
         pool: dict[bytes, float] = {}
-        with ThreadPoolExecutor(run.workers) as threads:
+        with Threads(run.workers) as threads:
             for number in itertools.count():
                 seconds = run.remaining / max(1, self.rounds - number) * (1.0 - PARTITION_SHARE)
                 members = [

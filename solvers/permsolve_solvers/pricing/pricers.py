@@ -1,7 +1,6 @@
 """Pricing: which groups are worth more than their columns cost."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -9,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from permsolve.cores import Threads
 from permsolve.kernels.absolute_differences import STEP
 from permsolve.kernels.coarse import coarse
 from permsolve.problem import Problem
@@ -80,7 +80,7 @@ def priceable(problem: Problem) -> bool:
     return _listable(problem) or (is_quads(problem) and problem.columns + problem.padding <= _SWEPT_COLUMNS)
 
 
-def make_pricer(problem: Problem, run: Run, pool: ThreadPoolExecutor, exponent: int) -> Pricer | None:
+def make_pricer(problem: Problem, run: Run, pool: Threads, exponent: int) -> Pricer | None:
     """The pricer that fits a problem that is :func:`priceable`; None when time ran out."""
     _compiled()
     if _listable(problem):
@@ -149,7 +149,7 @@ class ListPricer:
     error: float
 
     @classmethod
-    def of(cls, problem: Problem, run: Run, pool: ThreadPoolExecutor, exponent: int) -> "ListPricer | None":
+    def of(cls, problem: Problem, run: Run, pool: Threads, exponent: int) -> "ListPricer | None":
         """List and value the groups; None when the run stopped meanwhile."""
         m = problem.pattern.m
         width = problem.group_count * m
@@ -196,7 +196,7 @@ class QuadPricer:
 
     problem: Problem
     run: Run
-    pool: ThreadPoolExecutor
+    pool: Threads
     exponent: int
 
     def __post_init__(self) -> None:

@@ -2,13 +2,13 @@
 
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from ortools.sat.python import cp_model
 
-from permsolve.errors import InvalidOptionError
+from permsolve.cores import Threads
+from permsolve.errors import InvalidOptionError, UnsupportedProblemError
 from permsolve.permutation import from_groups
 from permsolve.problem import Problem
 from permsolve.run import Run
@@ -64,7 +64,11 @@ def search(
         solver.parameters.max_deterministic_time = _UNIT * units
     set_parameters(solver, parameters or {})
     collector = _Collector(model)
-    with ThreadPoolExecutor(1) as pool:
+    with Threads(1) as pool:
+        if not pool.any:  # nothing could stop it then
+            raise UnsupportedProblemError(
+                "cp-sat needs a thread of its own, and the system grants none: raise its limit or choose another solver"
+            )
         task = pool.submit(solver.solve, model.proto, collector)
         while not task.done():
             _offer(collector, model, problem, run)

@@ -2,12 +2,12 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from permsolve.certificate import Node
+from permsolve.cores import Threads
 from permsolve_solvers.set_partition.cuts import separate, together_shares
 from permsolve_solvers.set_partition.lp import Groups, Values
 from permsolve_solvers.set_partition.pool import Mask, Pool, PoolSolution
@@ -90,7 +90,7 @@ class Branching:
 
     def run(self, groups: Groups, values: Values, bound: float = np.inf) -> list[Node]:
         """Search the partitions made of ``groups``, all of value at most ``bound``; the proof, in preorder."""
-        with ThreadPoolExecutor(max(1, self.workers - 1)) as self._threads:
+        with Threads(max(1, self.workers - 1)) as self._threads:
             return self._explore(Pool(groups, values, self.columns), np.ones(groups.shape[0], np.bool_), bound, 0)
 
     @property
