@@ -23,6 +23,7 @@ from permsolve.problem import Problem, check_problem
 from permsolve.registry import get_solver
 from permsolve.result import Result
 from permsolve.run import Run, TracePoint
+from permsolve.signals import Interrupter
 from permsolve.solver import Outcome, Solver
 from permsolve.status import Status, StopReason
 from permsolve.stopping import AnyOf, MaxIterations, MaxRuntime, StoppingCriterion
@@ -261,24 +262,40 @@ def _warm_up(solver: type[Solver], device: str | None, pattern: Pattern, dtype: 
 
 @contextmanager
 def _interruptible(run: Run) -> Iterator[None]:
-    """Let the first Ctrl-C end the run with what it has; only the main thread can do that."""
+    """Let the first Ctrl-C end the run with what it has; only the main thread can do that.
+
+    So do the other signals that end the program by a KeyboardInterrupt.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    previous = {number: signal.getsignal(number) for number in map(int, signal.valid_signals())}
+    # Where the application has its own idea of a signal, that is left alone.
+    ends = {number: handler for number, handler in previous.items() if _interrupts(handler)}
 
     def handle(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        restore()
+        if isinstance(handler := ends[number], Interrupter):
+            handler.take(number)
         run.interrupt()
 
-    previous = signal.getsignal(signal.SIGINT)
-    if previous is not signal.default_int_handler:  # the application has its own idea of Ctrl-C: leave it
-        yield
-        return
-    signal.signal(signal.SIGINT, handle)
+    def restore() -> None:
+        for number, handler in ends.items():
+            signal.signal(number, handler)
+
+    if any(isinstance(handler, Interrupter) and handler.heard for handler in ends.values()):
+        run.interrupt()  # before the search, where the exception got lost
     try:
+        for number in ends:
+            signal.signal(number, handle)
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        restore()
+
+
+def _interrupts(handler: object) -> bool:
+    """Whether a handler of signals ends the main thread by a KeyboardInterrupt."""
+    return handler is signal.default_int_handler or isinstance(handler, Interrupter)
 
 
 @lru_cache(maxsize=8)

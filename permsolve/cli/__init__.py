@@ -1,5 +1,5 @@
 """The command line, ``permsolve`` or ``python -m permsolve``."""
 
-from permsolve.cli.main import main
+from permsolve.cli.entry import main
 
 __all__ = ["main"]

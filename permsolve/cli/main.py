@@ -1,9 +1,13 @@
-"""The entry point: every failure becomes one line on stderr and an exit code."""
+"""The commands: every failure becomes one line on stderr and an exit code."""
 
 import errno
+import logging
+import os
 import sys
+import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -22,13 +26,15 @@ from permsolve.cli.lossless import lossless
 from permsolve.cli.permute_checkpoint import permute_checkpoint
 from permsolve.cli.solve import solve
 from permsolve.cli.solvers import solvers
-from permsolve.cli.streams import discard_stdout, prepare_streams
+from permsolve.cli.streams import discard_stdout
 from permsolve.cli.text import printable
 from permsolve.errors import MissingPackageError, PermsolveError, SolverUnavailableError, UnsupportedProblemError
 
 # Typer brings its own click; the base class of its usage errors is reached through the one it exports.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 _TOO_LARGE = "out of memory: the matrix is too large for this machine"
+# The variable that asks for the traceback of an internal error.
+_TRACEBACK = "PERMSOLVE_TRACEBACK"
 
 
 class _Commands(TyperGroup):
@@ -79,25 +85,22 @@ def _command() -> Any:
     return get_command(app)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
+def run(arguments: Sequence[str]) -> int:
+    """Run a command.
 
     Parameters
     ----------
-    arguments : sequence of str, optional
-        What follows the program's name; ``sys.argv[1:]`` when not given.
+    arguments : sequence of str
+        What follows the program's name.
 
     Returns
     -------
     int
         The exit code (:class:`permsolve.cli.exit_codes.ExitCode`).
     """
-    prepare_streams()
-    wanted = list(sys.argv[1:] if arguments is None else arguments)
-    if not wanted:
-        wanted = ["--help"]
+    wanted = list(arguments) or ["--help"]
     try:
-        with warnings.catch_warnings():
+        with _remarks(quiet=not {"-q", "--quiet"}.isdisjoint(wanted)), warnings.catch_warnings():
             if not sys.warnoptions:
                 # Numpy's remarks about overflow or old headers: the model checks what comes of them, in one line.
                 warnings.simplefilter("ignore")
@@ -121,10 +124,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{where}{error.strerror or error}", ExitCode.WRONG_INPUT, error)
     except PermsolveError as error:
         return _fail(str(error), ExitCode.WRONG_INPUT, error)
+    except Exception as error:
+        return _internal_error(error)
     if code == ExitCode.INTERRUPTED and not isinstance(code, ExitCode):
         # Ctrl-C that no command handled: typer swallows it and returns the bare number.
         return _fail("interrupted: nothing was written", ExitCode.INTERRUPTED)
     return code if isinstance(code, int) else ExitCode.OK
+
+
+class _Remarks(logging.Handler):
+    """Prints what the package logs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line."""
+        sys.stderr.write(f"permsolve: {printable(record.getMessage())}\n")
+
+
+@contextmanager
+def _remarks(*, quiet: bool) -> Iterator[None]:
+    """Show warnings that the package logs, such as that compiled kernels can be kept nowhere."""
+    handler = _Remarks(logging.ERROR if quiet else logging.WARNING)
+    logger = logging.getLogger("permsolve")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _internal_error(error: Exception) -> int:
+    """What nobody expected: its kind in a line, and how to see the place."""
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return _fail("the system grants no more threads: raise its limit, or try --workers 1", ExitCode.WRONG_INPUT)
+    if os.environ.get(_TRACEBACK):
+        traceback.print_exception(error)
+    kind = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return _fail(f"a fault of permsolve itself: {kind} ({_TRACEBACK}=1 shows where)", ExitCode.INTERNAL_ERROR, error)
 
 
 def _usage_message(error: Any) -> str:

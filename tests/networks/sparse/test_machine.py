@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from permsolve.cli.main import main
+from permsolve.cli import main
 from permsolve.networks.sparse import gpu_report
 from tests.networks.sparse.emulation import Emulation
 

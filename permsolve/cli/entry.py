@@ -1,0 +1,47 @@
+"""The first and the last of a program: streams that fail, signals that end it, and the exit code it ends with."""
+
+import signal
+import sys
+from collections.abc import Sequence
+
+from permsolve.cli.streams import fill_standard_handles, steady_streams
+from permsolve.signals import Interrupter, interrupting
+
+_INTERRUPTED = 128 + signal.SIGINT
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows the program's name; ``sys.argv[1:]`` when not given. Then nothing but the end of the process is
+        expected to follow, and Ctrl-C does nothing from then on.
+
+    Returns
+    -------
+    int
+        The exit code (:class:`permsolve.cli.exit_codes.ExitCode`).
+    """
+    alone = arguments is None
+    if alone:
+        fill_standard_handles()
+    with steady_streams(), interrupting(last=alone) as interrupter:
+        code = _ended(sys.argv[1:] if arguments is None else arguments, interrupter)
+    return interrupter.exit_code or code if code == _INTERRUPTED else code
+
+
+def _ended(arguments: Sequence[str], interrupter: Interrupter) -> int:
+    """The exit code of the commands, whatever ends them."""
+    try:
+        # Not before, since loading it takes its time: a Ctrl-C then has no other place to end.
+        from permsolve.cli.main import run
+
+        code = run(arguments)
+        interrupter.over = True
+    except KeyboardInterrupt:
+        interrupter.over = True
+        sys.stderr.write("permsolve: error: interrupted: nothing was written\n")
+        return _INTERRUPTED
+    return code
