@@ -1,6 +1,7 @@
 """Put permutations into the parameters of a model, or take them out again."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 
@@ -17,7 +18,7 @@ from permsolve.networks.optimizer_state import OptimizerState, check_optimizer
 from permsolve.networks.report import Report
 from permsolve.networks.spec import AxisUse, Spec
 from permsolve.networks.trace.export import as_module
-from permsolve.networks.transaction import Transaction, transaction
+from permsolve.networks.transaction import Transaction, all_or_nothing, transaction
 from permsolve.networks.writing import check_writable, writing
 
 
@@ -51,11 +52,36 @@ def permute_tensors(
     -----
     Gradients that are there follow, too.
     """
+    moves = _moves(model, spec, permutations, state or OptimizerState(None, model))
+    with transaction() as changes:
+        for move in moves:
+            _reordered(changes, move)
+
+
+def check_movable(model: nn.Module, spec: Spec) -> None:
+    """Refuse a model of which a tensor that some group orders cannot be re-ordered, as :func:`permute_tensors` does."""
+    other = {group.name: np.arange(group.size)[::-1] for group in spec.groups}
+    _moves(model, spec, other, OptimizerState(None, model))
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """One axis of one tensor that is to be re-ordered."""
+
+    name: str
+    tensor: torch.Tensor
+    use: AxisUse
+    permutation: NDArray[np.int64]
+
+
+def _moves(
+    model: nn.Module, spec: Spec, permutations: Mapping[str, NDArray[np.int64]], state: OptimizerState
+) -> list[_Move]:
+    """All that follows some permutations, each memory once; refuses what cannot."""
     tensors = _tensors(model)
     check_tensors(model, spec, spec.shapes)
-    state = state or OptimizerState(None, model)
     done: set[tuple[object, ...]] = set()
-    moves: list[tuple[str, torch.Tensor, AxisUse, NDArray[np.int64]]] = []
+    moves: list[_Move] = []
     names: dict[str, list[str]] = {}
     for alias, owner in spec.aliases.items():
         names.setdefault(owner, []).append(alias)
@@ -72,16 +98,15 @@ def permute_tensors(
                     key = (_memory(one), group.name, axis.axis, axis.rows, axis.values)
                     if key not in done:
                         done.add(key)
-                        moves.append((what, one, axis, permutation))
-    state.check_moved([id(tensor) for _, tensor, _, _ in moves])
-    check_writable((name, tensor) for name, tensor, _, _ in moves)
-    with transaction() as changes:
-        for _, tensor, use, permutation in moves:
-            _reordered(changes, tensor, use, permutation)
+                        moves.append(_Move(what, one, axis, permutation))
+    state.check_moved([id(move.tensor) for move in moves])
+    check_writable((move.name, move.tensor) for move in moves)
+    return moves
 
 
-def _reordered(changes: Transaction, tensor: torch.Tensor, use: AxisUse, permutation: NDArray[np.int64]) -> None:
+def _reordered(changes: Transaction, move: _Move) -> None:
     """Re-order one axis of one tensor in place."""
+    tensor, use, permutation = move.tensor, move.use, move.permutation
     with writing(tensor):
         part = tensor if use.rows is None else tensor[use.rows[0] : use.rows[1]]
     changes.write(part, partial(_taken, use, permutation), partial(_taken, use, np.argsort(permutation)))
@@ -95,6 +120,7 @@ def _taken(use: AxisUse, permutation: NDArray[np.int64], tensor: torch.Tensor) -
     return tensor.index_select(use.axis, order)
 
 
+@all_or_nothing
 def apply_(
     model: nn.Module,
     report: Report | str | PathLike[str],
@@ -143,6 +169,7 @@ def apply_(
     return _changed(put_, model, report, optimizer, elementwise)
 
 
+@all_or_nothing
 def invert_(
     model: nn.Module,
     report: Report | str | PathLike[str],
@@ -157,13 +184,12 @@ def invert_(
 def _changed(
     change: Callable[..., None], model: nn.Module, report: object, optimizer: object, elementwise: object
 ) -> nn.Module:
-    """The model after a change, which is made wholly or not at all."""
+    """The model after a change."""
     as_module(model)
     check_optimizer(optimizer, elementwise)
     loaded = _loaded(report)
     state = OptimizerState(optimizer, model, elementwise)  # type: ignore[arg-type]  # just checked
-    with transaction(model):
-        change(model, loaded.spec, loaded.permutations(), tuple(loaded.gathered), state)
+    change(model, loaded.spec, loaded.permutations(), tuple(loaded.gathered), state)
     return model
 
 

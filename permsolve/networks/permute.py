@@ -10,7 +10,7 @@ from torch import nn
 from permsolve.api import checked_seed, checked_time_limit, checked_workers, default_seconds
 from permsolve.checks import require
 from permsolve.errors import InvalidNetworkError, InvalidProblemError
-from permsolve.networks.applying import put_, take_
+from permsolve.networks.applying import check_movable, put_, take_
 from permsolve.networks.calibration.calibration import Calibration
 from permsolve.networks.claims import Claims
 from permsolve.networks.coverage import coverage, covered, output_orders, reasons
@@ -28,7 +28,7 @@ from permsolve.networks.trace import trace
 from permsolve.networks.trace.calls import ExampleInputs
 from permsolve.networks.trace.export import check_module
 from permsolve.networks.trace.tensors import strange
-from permsolve.networks.transaction import apart, transaction
+from permsolve.networks.transaction import all_or_nothing, apart, transaction
 from permsolve.networks.verify import Reference
 from permsolve.networks.worth import Worth
 from permsolve.pattern import Pattern
@@ -43,6 +43,7 @@ Solved = tuple[Stack, Positions, Result]
 _RESERVED = 0.25
 
 
+@all_or_nothing
 def permute_(
     model: nn.Module,
     example_inputs: ExampleInputs,
@@ -161,10 +162,12 @@ def permute_(
     if spec is not None:
         check_fits(model, spec)
     _refuse_masks(model)
+    _refuse_meta(model)
     chosen = _chosen(model, include, exclude)
     worth = worth.checked(chosen)
     before = sum(_kept(weight, parsed, worth) for weight in chosen)
     traced = spec if spec is not None else trace(model, example_inputs, free_outputs=free_outputs)
+    check_movable(model, traced)
     reference = Reference(model, example_inputs, seed) if verify else None
     stacks = _stacks(traced, chosen, parsed)
     wanted, obstacles = _to_gather(model, traced, chosen, stacks, parsed) if gather == "allowed" else ((), {})
@@ -188,7 +191,7 @@ def permute_(
     names = {one.group.name for one in stacks} | {one.group.name for one in among}
     ordering = Ordering(model, groups, names, chosen, parsed, worth)
     permutations = ordering.permutations
-    with transaction(model), transaction() as search:  # an error or Ctrl-C undoes all of it
+    with transaction() as search:
         insert_(model, groups, gathered)
         returned = {
             one.group.name: result
@@ -236,15 +239,20 @@ def _refuse_masks(model: nn.Module) -> None:
             )
 
 
+def _refuse_meta(model: nn.Module) -> None:
+    """Also of a single layer: what follows an axis must be there, whether or not its layer is chosen."""
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_meta:
+            raise InvalidNetworkError(
+                f"{name} is on the meta device and has no values (a model that is not loaded, or a layer that is "
+                "offloaded): load the weights first, all of them onto a device, or ask for the axis groups alone with "
+                "networks.trace"
+            )
+
+
 def _chosen(model: nn.Module, include: NameFilter | None, exclude: NameFilter | None) -> tuple[PrunableWeight, ...]:
     """The weights that weigh in: those that are chosen, not empty, and dense real tensors."""
     weights = prunable_weights(model, include, exclude)
-    for weight in weights:
-        if weight.tensor.is_meta:
-            raise InvalidNetworkError(
-                f"{weight.name} is on the meta device and has no values: load the weights first, leave it out with "
-                "exclude=, or ask for the axis groups alone with networks.trace"
-            )
     return tuple(weight for weight in weights if weight.tensor.numel() and strange(weight.tensor) is None)
 
 

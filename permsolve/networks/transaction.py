@@ -1,21 +1,25 @@
 """All or nothing: changes of models that are undone, the last one first, unless all of them come to their end.
 
-Every function that changes a model in place does so within a :func:`transaction`. What may change without a tensor
-being written to (classes, parameters, buffers and hooks of modules and their order, gradients) is noted at the
-beginning, which takes no memory to speak of. Each write to a tensor is noted before it is made: the old entries are
-kept while the write is in flight, and afterwards only where nothing else could bring them back, as the inverse of a
-permutation can.
+Every function that changes a model in place does so within a :func:`transaction` (:func:`all_or_nothing`). What may
+change without a tensor being written to (classes, parameters, buffers and hooks of modules and their order, gradients)
+is noted at the beginning, which takes no memory to speak of. Each write to a tensor is noted before it is made: the old
+entries are kept while the write is in flight, and afterwards only where nothing else could bring them back, as the
+inverse of a permutation can.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from torch import Tensor, nn
 
 from permsolve.networks.interrupts import ctrl_c_waits
 from permsolve.networks.writing import writing
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Change = Callable[[Tensor], Tensor]
 
 # What a module keeps its parts in.
@@ -114,6 +118,22 @@ def transaction(model: nn.Module | None = None) -> Iterator[Transaction]:
         raise
     finally:
         _current.set(outer)
+
+
+def all_or_nothing(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a function that changes its first argument, a model, do so in one :func:`transaction`.
+
+    What it leaves in the model that is no change of a tensor is taken out of it when it ends early: the hooks of a
+    calibration, say, or the training mode of a trial.
+    """
+
+    @wraps(function)
+    def whole(*args: P.args, **kwargs: P.kwargs) -> R:
+        model = args[0] if args else kwargs.get("model")
+        with transaction(model if isinstance(model, nn.Module) else None):
+            return function(*args, **kwargs)
+
+    return whole
 
 
 @contextmanager

@@ -18,11 +18,12 @@ from permsolve.networks.prunable import NameFilter, prunable_weights
 from permsolve.networks.pruning import finalize_, is_nm, prune_
 from permsolve.networks.trace.calls import ExampleInputs
 from permsolve.networks.trace.export import called, check_module
-from permsolve.networks.transaction import transaction
+from permsolve.networks.transaction import all_or_nothing
 from permsolve.pattern import Pattern
 from permsolve.stopping import StoppingCriterion
 
 
+@all_or_nothing
 def compress_(
     model: nn.Module,
     example_inputs: ExampleInputs,
@@ -106,30 +107,29 @@ def compress_(
         )
     before = _outputs(model, example_inputs)
     permutation = None
-    with transaction(model):  # an error or Ctrl-C undoes all of it
-        if chosen.permute:
-            permutation = permute_(
-                model, example_inputs, parsed, solver=solver, time_limit=time_limit, stop=stop, seed=seed,
-                workers=workers, saliency=chosen.saliency, include=include, exclude=exclude, calibration=calibration,
-                executor=executor,
-            )  # fmt: skip
-            calibration = calibration.permuted(permutation)
-        masks = prune_(
-            model, parsed, saliency=chosen.saliency, include=include, exclude=exclude, update=chosen.update,
-            calibration=calibration if batches is None else None, batches=batches, mask=mask,
+    if chosen.permute:
+        permutation = permute_(
+            model, example_inputs, parsed, solver=solver, time_limit=time_limit, stop=stop, seed=seed,
+            workers=workers, saliency=chosen.saliency, include=include, exclude=exclude, calibration=calibration,
+            executor=executor,
         )  # fmt: skip
-        finalize_(model)
-        for weight in prunable_weights(model, include, exclude):
-            if weight.name in masks and not is_nm(weight.tensor, parsed):
-                raise VerificationError(f"{weight.name} does not follow {parsed} after pruning")
-        return CompressionReport(
-            pattern=parsed,
-            recipe=chosen,
-            permutation=permutation,
-            layers=masks.errors,
-            notes={**calibration.notes, **masks.notes},
-            output_error=_change(before, _outputs(model, example_inputs)),
-        )
+        calibration = calibration.permuted(permutation)
+    masks = prune_(
+        model, parsed, saliency=chosen.saliency, include=include, exclude=exclude, update=chosen.update,
+        calibration=calibration if batches is None else None, batches=batches, mask=mask,
+    )  # fmt: skip
+    finalize_(model)
+    for weight in prunable_weights(model, include, exclude):
+        if weight.name in masks and not is_nm(weight.tensor, parsed):
+            raise VerificationError(f"{weight.name} does not follow {parsed} after pruning")
+    return CompressionReport(
+        pattern=parsed,
+        recipe=chosen,
+        permutation=permutation,
+        layers=masks.errors,
+        notes={**calibration.notes, **masks.notes},
+        output_error=_change(before, _outputs(model, example_inputs)),
+    )
 
 
 def _outputs(model: nn.Module, example_inputs: ExampleInputs) -> list[Tensor]:

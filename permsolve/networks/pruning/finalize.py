@@ -5,10 +5,11 @@ from torch.nn.utils import parametrize
 
 from permsolve.networks.pruning.mask import NMMask, mask_of, masked, take_mask
 from permsolve.networks.trace.export import as_module
-from permsolve.networks.transaction import Transaction, transaction
+from permsolve.networks.transaction import Transaction, all_or_nothing, transaction
 from permsolve.networks.writing import check_writable, writing
 
 
+@all_or_nothing
 def finalize_(model: nn.Module) -> tuple[str, ...]:
     """Write the zeros of all masks of :func:`prune_` into the weights, in place, and take the masks away.
 
@@ -26,7 +27,8 @@ def finalize_(model: nn.Module) -> tuple[str, ...]:
     InvalidNetworkError
         When the model is no module.
     """
-    with transaction(as_module(model)) as changes:
+    as_module(model)
+    with transaction() as changes:
         names = [
             (prefix, module, attribute)
             for prefix, module in model.named_modules()

@@ -25,7 +25,7 @@ from permsolve.networks.pruning.mask import NMMask, mask_of, put_mask
 from permsolve.networks.pruning.masks import Masks
 from permsolve.networks.pruning.update import UPDATES, Fit, fit
 from permsolve.networks.trace.export import as_module
-from permsolve.networks.transaction import Transaction, transaction
+from permsolve.networks.transaction import Transaction, all_or_nothing, transaction
 from permsolve.networks.worth import Worth
 from permsolve.networks.writing import check_writable
 from permsolve.pattern import Pattern
@@ -41,6 +41,7 @@ class _Plan:
     places: list[Holder]
 
 
+@all_or_nothing
 def prune_(
     model: nn.Module,
     pattern: str | Pattern = "2:4",
@@ -152,7 +153,7 @@ def prune_(
         worth = Worth(scores, calibration).checked([plan.weight for plan in plans], update)
         masks.notes |= {**({} if calibration is None else calibration.notes), **worth.notes()}
         found = [_fitted(plan, parsed, worth, update) for plan in plans]
-        with transaction(model) as changes:
+        with transaction() as changes:
             for plan, fitted in zip(plans, found, strict=True):
                 _write(masks, plan, parsed, fitted, changes)
     else:
@@ -169,7 +170,7 @@ def _prune_in_order(
     dense = deepcopy(model)
     by_name = {plan.weight.name: plan for plan in plans}
     read: dict[str, InputMoments] = {}  # without products
-    with transaction(model) as changes:
+    with transaction() as changes:
         for name, uses in uses_of(model, list(by_name), batches).items():
             plan = by_name[name]
             paired = None if update is None or not uses else calibrate_pair(model, dense, name, batches, uses, padding)

@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 from permsolve.checks import is_number, is_whole
 from permsolve.errors import InvalidNetworkError, InvalidOptionError, VerificationError
 from permsolve.masks import nm_violations
-from permsolve.networks.prunable import WEIGHT, NameFilter, PrunableWeight, prunable_weights
+from permsolve.networks.prunable import NameFilter, PrunableWeight, prunable_weights
 from permsolve.networks.pruning.holders import holders
 from permsolve.networks.pruning.mask import mask_of
 from permsolve.networks.sparse.forms import has_sparse_form, is_sparse, layer_obstacle, make_sparse_, matrix
@@ -22,7 +22,7 @@ from permsolve.networks.sparse.report import LayerReport, SparseReport
 from permsolve.networks.sparse.trial import Refusal, Timings, Trial, dense_milliseconds, tolerance, try_layer
 from permsolve.networks.trace.calls import ExampleInputs
 from permsolve.networks.trace.export import check_module
-from permsolve.networks.transaction import transaction
+from permsolve.networks.transaction import all_or_nothing, transaction
 from permsolve.networks.verify import difference
 from permsolve.pattern import Pattern
 from permsolve.weights import as_weight
@@ -43,6 +43,7 @@ class _Options:
     timings: Timings
 
 
+@all_or_nothing
 def sparsify_(
     model: nn.Module,
     example_inputs: ExampleInputs | Tensor | None = None,
@@ -129,7 +130,7 @@ def sparsify_(
     reports: list[LayerReport] = []
     changed = False
     error = None if example_inputs is None else 0.0
-    with transaction(model) as changes:  # outputs that differ, no memory, Ctrl-C: all layers or none
+    with transaction() as changes:  # outputs that differ, no memory, Ctrl-C: all layers or none
         changes.when_undone(torch.compiler.reset)
         for weight in weights:
             report, trial = _decide(weight, obstacles.get(weight.name), shapes.get(weight.module), options)
