@@ -27,6 +27,7 @@ from permsolve.networks.trace.export import check_module, mode
 _LOGGER = logging.getLogger(__name__)
 # A sum in float64, and one product in float32.
 _BYTES = 8 + 4
+_PARTIAL = "parts of it are multiplied by inputs of their own: its moments are of what all of them read, together"
 
 
 def calibrate(
@@ -179,11 +180,14 @@ class _Run:
             )
         found: dict[str, InputMoments] = {}
         for number, block in enumerate(blocks):
-            sums = {leader: Sums(leader, self.shapes[leader][1], self.full) for leader in block}
+            sums = {leader: Sums(leader, self.shapes[leader][1], self.full, self.shapes[leader][0]) for leader in block}
             chosen = {name: leaders[name] for leader in block for name in members[leader]}
             self._pass(chosen, sums, [name for name in products if name in chosen], number, len(blocks))
             for leader in block:
-                moments = sums.pop(leader).moments()
+                total = sums.pop(leader)
+                moments = total.moments()
+                if moments is not None and total.idle:
+                    self.padding.notes[leader] = idle_parts(total)
                 if moments is not None:
                     moments = moments if self.spool is None else moments.stored(self.spool.put)
                     found |= dict.fromkeys(members[leader], moments)
@@ -198,6 +202,8 @@ class _Run:
         def seen(name: str, x: Tensor, geometry: Geometry) -> None:
             notes.add(name, x, geometry)
             leader = leaders[name]
+            if geometry.partial:
+                self.padding.notes[name] = _PARTIAL
             if leader == name:
                 with self.padding.apart():
                     hidden = self.padding.hidden(name, x, not geometry.kernel)
@@ -239,6 +245,15 @@ def _watch_first(places: Sequence[PrunableWeight]) -> bool:
     parametrized = first.attribute not in first.module._parameters
     projection = isinstance(first.module, nn.modules.linear.NonDynamicallyQuantizableLinear)
     return not parametrized or projection or not all(reads_input(place.module) for place in places)
+
+
+def idle_parts(total: Sums) -> str:
+    """What is to be said of matrices of a weight that read nothing."""
+    listed = ", ".join(map(str, total.idle[:8])) + (", ..." if len(total.idle) > 8 else "")
+    return (
+        f"no batch reaches {len(total.idle)} of its {len(total.samples)} matrices ({listed}): taken by magnitude, with "
+        "values as they were"
+    )
 
 
 def unseen(places: Sequence[PrunableWeight]) -> str:

@@ -28,6 +28,16 @@ class Geometry:
         As :func:`torch.nn.functional.pad` calls it.
     groups : int
         Groups of the convolution.
+    spread : tuple of int
+        Of a transposed convolution: how far apart its inputs are when it is a convolution with a stride of 1.
+    part : int, optional
+        The first of the matrices that make up the weight (experts) that the input is multiplied by; without it, all.
+    ends : tuple of int, optional
+        Where the rows of an input end that belong to one of these after the other.
+    stacked : bool
+        Whether the first axis of the input is that of these matrices.
+    partial : bool
+        Whether only some rows of the weight read this input.
     """
 
     kernel: tuple[int, ...] = ()
@@ -36,10 +46,17 @@ class Geometry:
     padding: tuple[int, ...] = ()
     padding_mode: str = "constant"
     groups: int = 1
+    spread: tuple[int, ...] = ()
+    part: int | None = None
+    ends: tuple[int, ...] | None = None
+    stacked: bool = False
+    partial: bool = False
 
     @classmethod
     def of(cls, layer: nn.Module) -> "Geometry":
-        """That of a Conv1d/2d/3d layer, or of one that multiplies the last dimension of its input."""
+        """That of a convolution, transposed or not, or of a layer that multiplies the last dimension of its input."""
+        if isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
+            return cls._transposed(layer)
         if not isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             return cls()
         return cls(
@@ -52,6 +69,18 @@ class Geometry:
         )
 
     @classmethod
+    def _transposed(cls, layer: Any) -> "Geometry":
+        """A transposed convolution is one with a stride of 1, a kernel that is turned, and inputs that are spread."""
+        kernel, dilation = tuple(layer.kernel_size), tuple(layer.dilation)
+        padding: list[int] = []
+        for size, step, cut, more in zip(kernel, dilation, layer.padding, layer.output_padding, strict=True):
+            edge = step * (size - 1) - cut
+            padding = [edge, edge + more, *padding]
+        return cls(
+            kernel, (1,) * len(kernel), dilation, tuple(padding), "constant", layer.groups, tuple(layer.stride)
+        )  # fmt: skip
+
+    @classmethod
     def of_call(cls, weight: Tensor, stride: Any, padding: Any, dilation: Any, groups: int) -> "Geometry":
         """That of a call of ``aten.convolution``."""
         spatial = weight.ndim - 2
@@ -61,6 +90,19 @@ class Geometry:
 
         pads = tuple(pad for one in reversed(each(padding)) for pad in (one, one))
         return cls(tuple(weight.shape[2:]), each(stride), each(dilation), pads, "constant", groups)
+
+    def parts(self, x: Tensor, hidden: Tensor | None) -> Iterator[tuple[int | None, Tensor, Tensor | None]]:
+        """An input, with what is hidden of it, by the matrices of the weight that read it; None for all of them."""
+        if self.part is None or (self.ends is None and not self.stacked):
+            yield self.part, x, hidden
+            return
+        first = 0
+        for number in range(len(x) if self.ends is None else len(self.ends)):
+            place = slice(number, number + 1)
+            if self.ends is not None:
+                place = slice(first, self.ends[number])
+                first = self.ends[number]
+            yield self.part + number, x[place], None if hidden is None else hidden[place]
 
     def rows(self, x: Tensor, features: int, hidden: Tensor | None = None) -> Iterator[Tensor]:
         """Rows of an input, in parts of bounded size, without those of which all entries are hidden.
@@ -93,17 +135,32 @@ class Geometry:
             return
         spatial = len(self.kernel)
         x = x.reshape(-1, *x.shape[-1 - spatial :])
+        if self.spread:
+            x = _spread(x, self.spread)
         if any(self.padding):
             x = F.pad(x, self.padding, mode=self.padding_mode)
         for dim, (size, step, dilation) in enumerate(zip(self.kernel, self.stride, self.dilation, strict=True), 2):
             x = x.unfold(dim, dilation * (size - 1) + 1, step)[..., ::dilation]
         # (batch, channels, places..., kernel...): still a view of the input
+        if self.spread:
+            x = x.flip([*range(2 + spatial, 2 + 2 * spatial)])
         windows = x.unflatten(1, (self.groups, -1))
         windows = windows.permute(0, *range(3, 3 + spatial), 1, 2, *range(3 + spatial, 3 + 2 * spatial))
         for image in windows.split(max(1, CHUNK // max(1, windows[:1].numel()))):
             lines = max(1, CHUNK // max(1, image[:, :1].numel()))
             for part in image.split(lines, dim=1):
                 yield part.reshape(-1, self.groups, features)
+
+
+def _spread(x: Tensor, steps: tuple[int, ...]) -> Tensor:
+    """Images (batch, channels, places...) with zeros between their places."""
+    places = [(length - 1) * step + 1 for length, step in zip(x.shape[2:], steps, strict=True)]
+    wide = x.new_zeros(*x.shape[:2], *places)
+    sparse = wide
+    for axis, step in enumerate(steps, 2):
+        sparse = sparse.unfold(axis, 1, step).squeeze(-1)  # every step-th place: a view
+    sparse.copy_(x)
+    return wide
 
 
 def unbatched(x: Tensor) -> Tensor:

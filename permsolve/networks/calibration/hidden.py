@@ -150,12 +150,13 @@ _MOVES = (
 # Operator -> places of its factors.
 _PRODUCTS = {
     "mm": (0, 1), "bmm": (0, 1), "matmul": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2), "linear": (0, 1), "mv": (0, 1),
+    "_grouped_mm": (0, 1), "grouped_mm_fallback": (0, 1),
 }  # fmt: skip
 # Those that return one value along an axis, or as many as before, each made from all of them.
 _ALONG = (
     "_softmax", "_safe_softmax", "_log_softmax", "softmax", "log_softmax", "native_layer_norm", "layer_norm",
-    "rms_norm", "_fused_rms_norm", "mean", "sum", "amax", "amin", "argmax", "var", "std", "var_mean", "linalg_vector_norm",
-    "topk", "sort", "max", "min", "all", "any", "prod", "logsumexp",
+    "rms_norm", "_fused_rms_norm", "mean", "sum", "amax", "amin", "argmax", "var", "std", "var_mean",
+    "linalg_vector_norm", "topk", "sort", "max", "min", "all", "any", "prod", "logsumexp",
 )  # fmt: skip
 _POINTWISE = ("where", "masked_fill", "add", "mul", "glu")
 

@@ -142,9 +142,9 @@ def calibrate_pair(
     layer = layers[dense][name][0]
     weight = layer.tensor.detach()
     flat = weight.reshape(layer.groups, -1, weight[0].numel())
-    sums = Sums(name, flat.shape[2], full=True)
+    sums = Sums(name, flat.shape[2], full=True, groups=len(flat))
     targets = torch.zeros(flat.shape, dtype=torch.float64, device=flat.device)
-    energy = 0.0
+    energy = torch.zeros(len(flat), dtype=torch.float64)
     for number, batch in enumerate(Batches(batches), 1):
         seen: dict[nn.Module, Calls] = {model: [], dense: []}
         for one, calls in seen.items():
@@ -165,15 +165,23 @@ def calibrate_pair(
             return None
         for (x, geometry, hidden), (y, _, _) in zip(seen[model], seen[dense], strict=True):
             sums.add(x, geometry, number, hidden)
-            pairs = zip(
-                geometry.rows(x, sums.features, hidden), geometry.rows(y, sums.features, hidden), strict=True
-            )  # fmt: skip
-            for ours, theirs in pairs:
-                with torch.no_grad():
-                    outputs = torch.einsum("sgd,god->sgo", theirs.to(flat.dtype), flat).float()
-                    targets += torch.einsum("sgo,sgd->god", outputs, ours.float())
-                    energy += float(outputs.square().sum(dtype=torch.float64))
-    samples, inputs = sums.samples, sums.moments()
-    if inputs is None:
+            theirs = [one for _, one, _ in geometry.parts(y, hidden)]
+            for (part, ours, unseen), other in zip(geometry.parts(x, hidden), theirs, strict=True):
+                chosen = slice(None) if part is None else slice(part, part + 1)
+                matrices = flat[chosen]
+                pairs = zip(
+                    geometry.rows(ours, sums.features, unseen),
+                    geometry.rows(other, sums.features, unseen),
+                    strict=True,
+                )
+                for mine, before in pairs:
+                    with torch.no_grad():
+                        outputs = torch.einsum("sgd,god->sgo", before.to(flat.dtype), matrices).float()
+                        targets[chosen] += torch.einsum("sgo,sgd->god", outputs, mine.float())
+                        energy[chosen] += outputs.square().sum((0, 2), dtype=torch.float64).cpu()
+    if sums.idle:
         return None
-    return PairedMoments(inputs, (targets / samples).cpu().numpy(), energy / samples)
+    samples, inputs = torch.tensor(sums.samples, dtype=torch.float64), sums.moments()
+    assert inputs is not None
+    means = (targets.cpu() / samples[:, None, None]).numpy()
+    return PairedMoments(inputs, means, float((energy / samples).sum()))

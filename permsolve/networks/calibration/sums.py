@@ -24,11 +24,19 @@ class Sums:
         Width of its flattened form.
     full : bool
         Whether all products are summed, or squares only.
+    groups : int
+        Groups of a convolution, or matrices that make up the weight (experts).
+
+    Attributes
+    ----------
+    samples : list of int
+        Rows that each group has read.
     """
 
-    def __init__(self, name: str, features: int, full: bool) -> None:
+    def __init__(self, name: str, features: int, full: bool, groups: int) -> None:
         self.name, self.features, self.full = name, features, full
-        self.samples = 0
+        self.samples = [0] * groups
+        self._together = True
         self._total: Tensor | None = None
         self._double = False
 
@@ -46,11 +54,12 @@ class Sums:
             raise InvalidNetworkError(
                 f"{self.name} reads from the meta device, where there are no values: load the weights first"
             )
-        for rows in geometry.rows(x, self.features, hidden):
-            if len(rows):
-                self._add(rows, batch)
+        for part, own, unseen in geometry.parts(x, hidden):
+            for rows in geometry.rows(own, self.features, unseen):
+                if len(rows):
+                    self._add(rows, batch, part)
 
-    def _add(self, rows: Tensor, batch: int) -> None:
+    def _add(self, rows: Tensor, batch: int, part: int | None) -> None:
         largest = max(map(abs, torch.stack(torch.aminmax(rows)).tolist()))  # NaN where one is NaN
         if not math.isfinite(largest):
             raise InvalidNetworkError(self._refusal(batch, "NaN or infinity"))
@@ -59,27 +68,46 @@ class Sums:
         found = moments_of(rows, self.full)
         if largest >= _LARGE and not torch.isfinite(found).all():
             raise InvalidNetworkError(self._refusal(batch, f"values up to {largest:.3g}, whose squares are infinite,"))
-        self.samples += len(rows)
         self._double |= rows.dtype == torch.float64
-        if self._total is None:
+        groups = len(self.samples)
+        chosen = slice(groups) if part is None else slice(part, part + 1)
+        for group in range(*chosen.indices(groups)):
+            self.samples[group] += len(rows)
+        self._together &= part is None
+        if self._total is None and part is None:
             self._total = found.double()
-        else:
-            self._total += found
+            return
+        if self._total is None:
+            self._total = torch.zeros(groups, *found.shape[1:], dtype=torch.float64, device=found.device)
+        self._total[chosen] += found
+
+    @property
+    def idle(self) -> tuple[int, ...]:
+        """Groups that have read nothing."""
+        return tuple(group for group, samples in enumerate(self.samples) if not samples)
 
     def _refusal(self, batch: int, what: str) -> str:
         return f"{self.name} reads {what} in batch {batch}: look at this batch, or leave the layer out with exclude="
 
     def moments(self) -> InputMoments | None:
-        """Means of all that was added, None when nothing was; the sums are used up."""
+        """Means of all that was added, None when nothing was; the sums are used up.
+
+        Inputs of groups that have read nothing are taken to be all alike, as large as those of the others.
+        """
         if self._total is None:
             return None
-        mean = self._total.div_(self.samples).cpu()
+        counts = torch.tensor(self.samples, dtype=torch.float64, device=self._total.device)
+        mean = self._total.div_(counts.clamp_(min=1.0).view(-1, *[1] * (self._total.ndim - 1))).cpu()
         self._total = None
+        if self.idle:
+            squares = mean.diagonal(dim1=1, dim2=2) if self.full else mean
+            squares[list(self.idle)] = float(squares.sum()) / (self.features * (len(squares) - len(self.idle))) or 1.0
+        samples = self.samples[0] if self._together else sum(self.samples)
         if not self.full:
-            return InputMoments(mean.numpy(), samples=self.samples)
+            return InputMoments(mean.numpy(), samples=samples)
         mean_square = mean.diagonal(dim1=1, dim2=2).clone()
         second = mean if self._double else mean.float()
         del mean
         upper = second.mT.clone()  # products of matrices need not be symmetric to the last bit
         second.add_(upper).mul_(0.5)
-        return InputMoments(mean_square.numpy(), second.numpy(), self.samples)
+        return InputMoments(mean_square.numpy(), second.numpy(), samples)

@@ -63,9 +63,13 @@ class Layout:
         """A stored tensor as (out, in, kernel...), those of a batch or of groups one below the other; may be a view."""
         if self.plain:
             return stored
+        return self.apart(stored).flatten(0, 1) if self.divided else self.apart(stored)[0]
+
+    def apart(self, stored: Tensor) -> Tensor:
+        """A stored tensor as (batch or groups, out, in, kernel...): a view."""
         divided = stored.unflatten(self.input, (self.groups, -1)) if self.groups > 1 else stored
         ordered = divided.permute(self._order(stored.ndim))
-        return ordered.flatten(0, 1) if self.divided else ordered
+        return ordered if self.divided else ordered.unsqueeze(0)
 
     def stored(self, matrix: Tensor, shape: tuple[int, ...]) -> Tensor:
         """A tensor as :meth:`matrix` gives it, as it is stored in a tensor of this shape."""

@@ -22,7 +22,7 @@ def register() -> None:
     for layer in (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d):
         register_layer_kind(layer, reads_input=True)
     for layer in (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d):
-        register_layer_kind(layer, _transposed_convolution)
+        register_layer_kind(layer, _transposed_convolution, reads_input=True)
     projections = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
     register_layer_kind(nn.MultiheadAttention, dict.fromkeys(projections, PLAIN))
     register_layer_kind(nn.RNNCellBase, {"weight_ih": PLAIN, "weight_hh": PLAIN})
