@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from permsolve.arithmetic import own_arithmetic
 from permsolve.certificate import Certificate
 from permsolve.checks import is_number, is_whole
 from permsolve.cores import available_cores
@@ -30,6 +31,7 @@ from permsolve.stopping import AnyOf, MaxIterations, MaxRuntime, StoppingCriteri
 from permsolve.versions import versions
 
 
+@own_arithmetic
 def solve(
     problem: Problem,
     solver: str = "auto",
@@ -219,6 +221,7 @@ def _split(criterion: StoppingCriterion | None) -> tuple[float, StoppingCriterio
     return min((seconds for seconds, _ in parts), default=math.inf), AnyOf(*others) if others else None
 
 
+@own_arithmetic
 def compile_kernels(solver: str, problem: Problem) -> None:
     """Compile what a solver needs for a problem, or load it from the cache: :func:`solve` will not do it again.
 

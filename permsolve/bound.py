@@ -8,6 +8,7 @@ from functools import partial
 from time import perf_counter
 
 from permsolve.api import checked_time_limit, checked_workers, compile_kernels, solve
+from permsolve.arithmetic import own_arithmetic
 from permsolve.certificate import Certificate
 from permsolve.errors import InvalidOptionError, UnsupportedProblemError
 from permsolve.pair_bound import pair_bound
@@ -53,6 +54,7 @@ class Bound:
     notes: dict[str, str] = field(default_factory=dict)
 
 
+@own_arithmetic
 def upper_bound(
     problem: Problem, *, time_limit: float = 60.0, method: str = "auto", workers: int | None = None
 ) -> Bound:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -52,9 +53,9 @@ class Threads(ThreadPoolExecutor):
         self.any = granted > 0
 
     def submit(self, fn: Callable[..., Answer], /, *args: Any, **kwargs: Any) -> Future[Answer]:
-        """Have a function called, in a thread where there is one."""
+        """Have a function called, in a thread where there is one, with the caller's error state of numpy."""
         if self.any:
-            return super().submit(fn, *args, **kwargs)
+            return super().submit(copy_context().run, fn, *args, **kwargs)
         done: Future[Answer] = Future()
         try:
             done.set_result(fn(*args, **kwargs))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from permsolve.api import solve
+from permsolve.arithmetic import own_arithmetic
 from permsolve.checks import is_number
 from permsolve.errors import InvalidOptionError, InvalidProblemError
 from permsolve.pattern import Pattern
@@ -128,6 +129,7 @@ class LosslessStudy:
         }
 
 
+@own_arithmetic
 def prune_smallest(weight: NDArray[Any], sparsity: float) -> NDArray[Any]:
     """A copy of a weight whose smallest entries, by magnitude over the whole of it, are zero.
 
@@ -153,6 +155,7 @@ def prune_smallest(weight: NDArray[Any], sparsity: float) -> NDArray[Any]:
     return pruned
 
 
+@own_arithmetic
 def lossless_sparsity(
     weight: Any,
     pattern: Pattern | str = "2:4",

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from permsolve.arithmetic import own_arithmetic
 from permsolve.errors import InvalidProblemError
 from permsolve.moments import InputMoments
 from permsolve.pattern import Pattern
@@ -13,6 +14,7 @@ from permsolve.saliency import AnySaliency
 from permsolve.weights import BLOCK_ELEMENTS, as_array, as_weight, row_blocks
 
 
+@own_arithmetic
 def nm_mask(
     weight: NDArray[Any],
     permutation: NDArray[np.int64],
@@ -60,6 +62,7 @@ def nm_mask(
     return np.ascontiguousarray(np.moveaxis(mask.reshape(unfolded), -1, 1))
 
 
+@own_arithmetic
 def nm_violations(weight: NDArray[Any], pattern: Pattern) -> NDArray[np.int64]:
     """Rows of a weight that do not follow a pattern as they stand.
 
@@ -87,6 +90,7 @@ def nm_violations(weight: NDArray[Any], pattern: Pattern) -> NDArray[np.int64]:
     return np.concatenate(found)
 
 
+@own_arithmetic
 def reorder(
     weight: Any,
     permutation: NDArray[np.int64],
@@ -135,6 +139,7 @@ def _check_width(weight: NDArray[Any], permutation: NDArray[np.int64]) -> None:
         )
 
 
+@own_arithmetic
 def kept_value(
     weight: Any,
     pattern: Pattern | str,

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import lapack
 
+from permsolve.arithmetic import own_arithmetic
 from permsolve.checks import real_array
 from permsolve.errors import InvalidOptionError, InvalidProblemError
 
@@ -60,6 +61,7 @@ class InputMoments:
             [3., 2.]]]))
     """
 
+    @own_arithmetic
     def __init__(self, mean_square: ArrayLike, second_moment: ArrayLike | None = None, samples: int = 0) -> None:
         means = np.array(real_array("mean squares", mean_square), np.float64, ndmin=2)
         if means.ndim != 2 or means.size == 0:
@@ -95,6 +97,7 @@ class InputMoments:
         self._inverses = inverses
 
     @classmethod
+    @own_arithmetic
     def from_second_moment(cls, second_moment: ArrayLike, samples: int = 0) -> "InputMoments":
         """The moments whose matrix of second moments is given; see the class."""
         second = _float(second_moment)
@@ -103,6 +106,7 @@ class InputMoments:
         return cls(np.diagonal(second, axis1=-2, axis2=-1), second, samples)
 
     @classmethod
+    @own_arithmetic
     def uniform(cls, groups: int, features: int, mean_square: float) -> "InputMoments":
         """Moments of features that are all alike and independent, as if no sample was seen: of a few numbers only."""
         means = np.full((groups, features), float(mean_square))
@@ -117,6 +121,7 @@ class InputMoments:
         return new
 
     @classmethod
+    @own_arithmetic
     def from_samples(cls, samples: ArrayLike) -> "InputMoments":
         """All moments of samples, in float64.
 
@@ -156,6 +161,7 @@ class InputMoments:
             return self._second
         return np.stack([self.second_moment_of(group) for group in range(self.groups)])
 
+    @own_arithmetic
     def second_moment_of(self, group: int) -> NDArray[Any]:
         """Mean of ``x x^T`` of one group, shape (d, d), float64 or float32.
 
@@ -203,6 +209,7 @@ class InputMoments:
             raise InvalidProblemError(f"rows {rows} are no whole groups of {each} rows")
         return self.group(first, last)
 
+    @own_arithmetic
     def damped(self, group: int = 0, damping: float = DAMPING) -> NDArray[np.float64]:
         """Second moments of one group plus ``damping`` times the mean of their diagonal, a new float64 matrix (d, d).
 
@@ -224,6 +231,7 @@ class InputMoments:
         )
         return matrix
 
+    @own_arithmetic
     def inverse_diagonal(self, damping: float = DAMPING) -> NDArray[np.float64]:
         """Diagonal of the inverse of :meth:`damped`, shape (groups, d); infinite for inputs that are always zero.
 
@@ -241,6 +249,7 @@ class InputMoments:
             self._inverses[damping] = found
         return self._inverses[damping]
 
+    @own_arithmetic
     def permuted(self, order: ArrayLike, kernel: int = 1, groups: Sequence[int] | None = None) -> "InputMoments":
         """The moments after axis 1 of the weight was re-ordered: ``weight[:, order]``.
 

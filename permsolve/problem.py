@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from permsolve.arithmetic import own_arithmetic
 from permsolve.cores import mapped
 from permsolve.errors import InvalidProblemError
 from permsolve.kernels.layout import columns_first
@@ -82,6 +83,7 @@ class Problem:
     _padded: NDArray[Any] = field()
     saliency_name: str | None = None
 
+    @own_arithmetic
     def __init__(self, saliency: ArrayLike, pattern: Pattern | str = "2:4") -> None:
         matrix = as_array(saliency)
         if matrix.ndim != 2:
@@ -130,6 +132,7 @@ class Problem:
         object.__setattr__(self, "_padded", padded)
 
     @classmethod
+    @own_arithmetic
     def from_weight(
         cls,
         weight: Any,
@@ -173,6 +176,7 @@ class Problem:
         return problem
 
     @classmethod
+    @own_arithmetic
     def from_blocks(
         cls, blocks: Iterable[NDArray[Any]], shape: tuple[int, int], pattern: Pattern | str = "2:4"
     ) -> "Problem":
@@ -231,6 +235,7 @@ class Problem:
         return self._padded
 
     @cached_property
+    @own_arithmetic
     def working(self) -> NDArray[np.float32]:
         """Float32 form of :attr:`padded` for searching, read-only.
 
@@ -247,6 +252,7 @@ class Problem:
         scaled.flags.writeable = False
         return scaled
 
+    @own_arithmetic
     def group_values(self, groups: ArrayLike) -> NDArray[np.float64]:
         """What each row of a group matrix keeps (see :mod:`permsolve.permutation`), float64."""
         matrix = np.ascontiguousarray(groups, dtype=np.int64)
@@ -259,6 +265,7 @@ class Problem:
         deque(mapped(score, _slices(len(matrix), entries), entries), maxlen=0)
         return out
 
+    @own_arithmetic
     def value(self, permutation: ArrayLike) -> float:
         """Saliency kept by the pattern after re-ordering the columns.
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from permsolve.arithmetic import own_arithmetic
 from permsolve.certificate import Certificate
 from permsolve.errors import InvalidSolutionError
 from permsolve.io.documents import Document, read_document, understanding, write_document
@@ -147,6 +148,7 @@ class Result:
         columns = self.columns
         return tuple(group[group < columns] for group in to_groups(self.permutation, self.pattern))
 
+    @own_arithmetic
     def apply(self, weight: Any) -> NDArray[Any]:
         """Re-order the columns (axis 1) of a weight.
 
@@ -167,6 +169,7 @@ class Result:
         """
         return reorder(weight, self.permutation)
 
+    @own_arithmetic
     def mask(
         self, weight: Any, saliency: AnySaliency | None = None, inputs: InputMoments | None = None
     ) -> NDArray[np.bool_]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from permsolve import repricing
+from permsolve.arithmetic import own_arithmetic
 from permsolve.certificate import Certificate
 from permsolve.errors import InvalidCertificateError, InvalidProblemError, InvalidSolutionError, PermsolveError
 from permsolve.permutation import canonical, check_permutation, to_groups
@@ -46,6 +47,7 @@ class Verification:
         return not self.unchecked
 
 
+@own_arithmetic
 def verify(problem: Problem, result: Result, *, max_work: int = MAX_WORK) -> Verification:
     """Re-check a result: permutation, value, and the certificate of its bound, in plain numpy.
 
