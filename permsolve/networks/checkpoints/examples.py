@@ -46,8 +46,8 @@ class Examples:
             return None
         more = f" and {len(self.unreached) - _NAMED} more" if len(self.unreached) > _NAMED else ""
         return (
-            f"no example reaches {', '.join(self.unreached[:_NAMED])}{more}: they are as they were, and so is every axis "
-            f"that they may share; to permute these, too, {_GIVE}"
+            f"no example reaches {', '.join(self.unreached[:_NAMED])}{more}: they are as they were, and so is "
+            f"every axis that they may share; to permute these, too, {_GIVE}"
         )
 
 

@@ -1,6 +1,7 @@
 """Operators that move entries around: views, slices, concatenation, padding, shuffles."""
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
@@ -25,7 +26,10 @@ def view(call: Call) -> Outcome:
     """Another shape for the same entries."""
     if "dtype" in call.arguments:  # other bits for the same memory
         return None
-    return reshape(call.structure, call.first(), call.shape)
+    value = call.first()
+    if prod(value.shape) != prod(call.shape):  # lengths that depend on data: nobody knows which entries go where
+        return None
+    return reshape(call.structure, value, call.shape)
 
 
 @rule("expand", "expand_as", "broadcast_to")
