@@ -1,7 +1,6 @@
 """The folder that is written: refused before any work, or there as a whole, or not at all."""
 
 import errno
-import shutil
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
@@ -13,45 +12,73 @@ pytest.importorskip("transformers")
 
 import torch
 
-from permsolve import networks
 from permsolve.errors import InvalidOptionError
 from permsolve.networks.checkpoints import conversion, target, writing
-from permsolve.networks.checkpoints.target import check_target
-from tests.cli.conftest import Answer, run_command
+from permsolve.networks.checkpoints.conversion import convert
+from permsolve.networks.checkpoints.files import Wishes
+from permsolve.networks.checkpoints.loading import Loaded
+from permsolve.networks.checkpoints.resuming import ResumingExecutor
+from permsolve.networks.checkpoints.target import check_target, solved_folder
+from tests.cli.conftest import run_command
 from tests.networks.checkpoints.tiny import llama, save
 
-QUICK = ("--time-limit", "0.2", "--workers", "1", "--solver", "local-search", "-q")
 Usage = namedtuple("Usage", "total used free")
 
 
-def _run(tmp_path: Path, *more: str) -> Answer:
+def _flip(model: Any, _: object = None) -> None:
+    """Reverse the inner channels of a feed-forward part."""
+    mlp = model.model.layers[0].mlp
+    with torch.no_grad():
+        for weight, axis in ((mlp.up_proj.weight, 0), (mlp.gate_proj.weight, 0), (mlp.down_proj.weight, 1)):
+            weight.copy_(weight.flip(axis))
+
+
+def _convert(tmp_path: Path, undo: Callable[[Any, object], object] = _flip, *, force: bool = False) -> None:
+    """Write a folder whose model is re-ordered, with an axis kept as solved meanwhile."""
     if not (tmp_path / "in").exists():
         save(llama(), tmp_path / "in")
-    return run_command("permute-checkpoint", tmp_path / "in", "--out", tmp_path / "out", *QUICK, *more)
+
+    def change(loaded: Loaded, _: ResumingExecutor) -> None:
+        solved_folder(tmp_path / "out").mkdir(parents=True, exist_ok=True)
+        _flip(loaded.model)
+
+    convert(
+        tmp_path / "in", tmp_path / "out", change, undo=undo, wishes=Wishes(), force=force, on_done=None, on_remark=None
+    )
 
 
-def _fails(answer: Answer, *words: str) -> bool:
-    return answer.code == 2 and answer.err.count("\n") == 1 and all(word in answer.err for word in words)
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_whole_folder_and_nothing_else(tmp_path: Path) -> None:
+    _convert(tmp_path)
+    assert _names(tmp_path) == ["in", "out"]
+    assert _names(tmp_path / "in") == _names(tmp_path / "out")
 
 
 def test_too_little_space_shows_before_the_model_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The room that is needed is known from the files."""
     monkeypatch.setattr(target.shutil, "disk_usage", lambda _: Usage(1 << 30, 0, 1 << 16))
     monkeypatch.setattr(conversion, "load", None)
-    assert _fails(_run(tmp_path), "not enough space", str(tmp_path / "out"), "MiB")
-    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    with pytest.raises(InvalidOptionError, match=r"not enough space.* MiB") as caught:
+        _convert(tmp_path)
+    assert str(tmp_path / "out") in str(caught.value)
+    assert _names(tmp_path) == ["in"]
 
 
 @pytest.mark.parametrize("where", ["mkdtemp", "copy_safetensors"])
 def test_what_the_disk_says(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder that cannot be written to, and a disk that others fill meanwhile: one line, and nothing is left."""
+    """A folder that cannot be written to, and a disk that others fill meanwhile: it is named, and nothing is left."""
 
     def fails(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS if where == "mkdtemp" else errno.ENOSPC, "no room")
 
     monkeypatch.setattr(target.tempfile if where == "mkdtemp" else writing, where, fails)
-    assert _fails(_run(tmp_path), "no room", str(tmp_path / "out"))
-    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    with pytest.raises((OSError, InvalidOptionError), match="no room") as caught:
+        _convert(tmp_path)
+    assert str(tmp_path / "out") in str(caught.value)
+    assert _names(tmp_path) == ["in"]
 
 
 def test_ctrl_c_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,12 +90,11 @@ def test_ctrl_c_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     with monkeypatch.context() as patch:
         patch.setattr(conversion, "write_checkpoint", interrupted)
-        answer = _run(tmp_path)
-    assert (answer.code, answer.err.count("\n")) == (130, 1)
-    assert "goes on from the axes" in answer.err
-    assert [path.name for path in (tmp_path / ".out.permsolve").iterdir()] == ["solved"]
-    assert _run(tmp_path).code == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+        with pytest.raises(KeyboardInterrupt):
+            _convert(tmp_path)
+    assert _names(tmp_path / ".out.permsolve") == ["solved"]
+    _convert(tmp_path)
+    assert _names(tmp_path) == ["in", "out"]
 
 
 def test_ctrl_c_before_anything_is_solved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,9 +102,10 @@ def test_ctrl_c_before_anything_is_solved(tmp_path: Path, monkeypatch: pytest.Mo
         raise KeyboardInterrupt
 
     monkeypatch.setattr(conversion, "load", interrupted)
-    answer = _run(tmp_path)
+    save(llama(), tmp_path / "in")
+    answer = run_command("permute-checkpoint", tmp_path / "in", "--out", tmp_path / "out")
     assert (answer.code, answer.err) == (130, "permsolve: interrupted: nothing was written\n")
-    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    assert _names(tmp_path) == ["in"]
 
 
 def _flipped(tensor: torch.Tensor, dtype: torch.dtype, bits: Callable[..., Any] = writing._bytes) -> Any:
@@ -92,10 +119,9 @@ def test_what_is_not_as_it_should_be_gets_no_name(fault: str, tmp_path: Path, mo
     """A bit that is lost on the way to the disk, and a tensor in another order than the report says."""
     if fault == "bits":
         monkeypatch.setattr(writing, "_bytes", _flipped)
-    else:
-        monkeypatch.setattr(networks, "invert_", lambda model, _: model)
-    assert _fails(_run(tmp_path), ".weight", "nothing is kept")
-    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+    with pytest.raises(OSError, match=r"mlp\.\w+\.weight .*nothing is kept"):
+        _convert(tmp_path, _flip if fault == "bits" else lambda model, _: model)
+    assert _names(tmp_path) == ["in"]
 
 
 def test_targets_that_cannot_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +139,7 @@ def test_targets_that_cannot_be_replaced(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_force_replaces_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the new folder cannot take the place of the old one, the old one is there as it was."""
-    assert _run(tmp_path).code == 0
+    _convert(tmp_path)
     (tmp_path / "out" / "mine.txt").write_text("mine")
     replace = target.os.replace
 
@@ -123,7 +149,7 @@ def test_force_replaces_all_or_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         replace(old, new)
 
     monkeypatch.setattr(target.os, "replace", fails)
-    assert _fails(_run(tmp_path, "--force"), "no")
+    with pytest.raises(OSError, match="no"):
+        _convert(tmp_path, force=True)
     assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
-    shutil.rmtree(tmp_path / "in")
+    assert _names(tmp_path) == ["in", "out"]
