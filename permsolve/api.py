@@ -27,7 +27,8 @@ from permsolve.run import Run, TracePoint
 from permsolve.signals import Interrupter
 from permsolve.solver import Outcome, Solver
 from permsolve.status import Status, StopReason
-from permsolve.stopping import AnyOf, MaxIterations, MaxRuntime, StoppingCriterion
+from permsolve.stopping import AnyOf, MaxIterations, MaxRuntime, StoppingCriterion, WhenSet
+from permsolve.stopping.when_set import Flag
 from permsolve.versions import versions
 
 
@@ -63,6 +64,8 @@ def solve(
         Permutation to start from; the result is never worse than it, nor than the given order without it.
     stop : stopping criterion or sequence of them, optional
         See :mod:`permsolve.stopping`; the first that holds stops the search. :class:`.MaxRuntime` is a time limit.
+        Where Ctrl-C does not reach the search (outside the main thread, under asyncio, or in a program that handles
+        SIGINT itself), :class:`.WhenSet` of a ``threading.Event`` ends it.
     observer : callable, optional
         Called with an :class:`permsolve.Incumbent` at every improvement.
     **options
@@ -71,9 +74,9 @@ def solve(
     Returns
     -------
     Result
-        The best permutation found. Ctrl-C (in the main thread) ends the search and returns it too,
-        with stop reason ``interrupted``; a second Ctrl-C raises KeyboardInterrupt. So does running out of memory once
-        something is found (``out of memory``).
+        The best permutation found. Ctrl-C (in the main thread, unless the program handles it) ends the search and
+        returns it too, with stop reason ``interrupted``; a second Ctrl-C raises KeyboardInterrupt. So does running out
+        of memory once something is found (``out of memory``).
 
     Raises
     ------
@@ -99,7 +102,7 @@ def solve(
     if time_limit is None and criterion is None and engine.capabilities.anytime:
         time_limit = default_time_limit(problem)
     _compile(engine, options.get("device"), problem)
-    granted, rest = _split(criterion)
+    granted, flags, rest = _split(criterion)
     run = Run(
         problem,
         initial=initial,
@@ -107,6 +110,7 @@ def solve(
         workers=checked_workers(workers),
         time_limit=min(checked_time_limit(time_limit), granted),
         stop=rest,
+        flags=flags,
         observer=observer,
     )
     with _interruptible(run):
@@ -207,18 +211,21 @@ def _combined(stop: StoppingCriterion | Sequence[StoppingCriterion] | None) -> S
     return AnyOf(*stop) if stop else None
 
 
-def _split(criterion: StoppingCriterion | None) -> tuple[float, StoppingCriterion | None]:
-    """The seconds that a criterion grants, and what it asks for besides, so that solvers can plan by the clock.
+def _split(criterion: StoppingCriterion | None) -> tuple[float, list[Flag], StoppingCriterion | None]:
+    """The seconds that a criterion grants, its flags, and what it asks for besides: solvers can plan by the clock.
 
-    :class:`MaxRuntime`, alone or as one of several any of which stops, is a time limit.
+    :class:`MaxRuntime`, alone or as one of several any of which stops, is a time limit, and :class:`WhenSet` a flag.
     """
     if isinstance(criterion, MaxRuntime):
-        return criterion.seconds, None
+        return criterion.seconds, [], None
+    if isinstance(criterion, WhenSet):
+        return math.inf, [criterion.flag], None
     if not isinstance(criterion, AnyOf):
-        return math.inf, criterion
+        return math.inf, [], criterion
     parts = [_split(part) for part in criterion.criteria]
-    others = [rest for _, rest in parts if rest is not None]
-    return min((seconds for seconds, _ in parts), default=math.inf), AnyOf(*others) if others else None
+    flags = [flag for _, some, _ in parts for flag in some]
+    others = [rest for _, _, rest in parts if rest is not None]
+    return min((seconds for seconds, _, _ in parts), default=math.inf), flags, AnyOf(*others) if others else None
 
 
 @own_arithmetic

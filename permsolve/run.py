@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from permsolve.permutation import canonical, check_permutation
 from permsolve.problem import Problem, meets
 from permsolve.status import StopReason
 from permsolve.stopping.criterion import Progress, StoppingCriterion, reason_of
+from permsolve.stopping.when_set import Flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class Run:
         workers: int = 1,
         time_limit: float = math.inf,
         stop: StoppingCriterion | None = None,
+        flags: Sequence[Flag] = (),
         observer: Observer | None = None,
     ) -> None:
         self.problem = problem
@@ -92,6 +94,7 @@ class Run:
         self._stop = stop
         self._observer = observer
         self._interrupted = threading.Event()
+        self._flags = (self._interrupted, *flags)
         self._started = time.perf_counter()
         start = np.arange(problem.columns) if initial is None else check_permutation(initial, problem.columns)
         self.permutation = _frozen(canonical(start, problem.pattern))
@@ -165,8 +168,8 @@ class Run:
 
     @property
     def interrupted(self) -> bool:
-        """Whether :meth:`interrupt` was called."""
-        return self._interrupted.is_set()
+        """Whether :meth:`interrupt` was called, or a flag of the caller is set."""
+        return any(flag.is_set() for flag in self._flags)
 
     def interrupt(self) -> None:
         """Ask the run to stop (what Ctrl-C does); safe from a signal handler or another thread."""

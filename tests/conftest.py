@@ -1,4 +1,7 @@
-"""The kernels are compiled by one of the processes that share the tests, not by each of them at the same time."""
+"""What holds for all tests: Ctrl-C is heard, and kernels are compiled by one of the processes that share the tests."""
+
+import signal
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -25,3 +28,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     problem = Problem(np.random.default_rng(0).random((16, 24)), "2:4")
     for name in COMPILES[int(worker["workerid"].removeprefix("gw")) % len(COMPILES)]:
         solve(problem, name, time_limit=1.0, stop=MaxIterations(1), workers=1)
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Ctrl-C is heard, also where the tests run in the background of a shell, which lets them ignore it."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)

@@ -7,6 +7,7 @@ from permsolve.stopping.max_iterations import MaxIterations
 from permsolve.stopping.max_runtime import MaxRuntime
 from permsolve.stopping.no_improvement import NoImprovement
 from permsolve.stopping.target import Target
+from permsolve.stopping.when_set import WhenSet
 
 __all__ = [
     "AllOf",
@@ -19,4 +20,5 @@ __all__ = [
     "Progress",
     "StoppingCriterion",
     "Target",
+    "WhenSet",
 ]

@@ -1,8 +1,9 @@
 """Running the command line in process."""
 
 import io
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,3 +50,24 @@ def weight_file(tmp_path: Path) -> Path:
     path = tmp_path / "w.npy"
     np.save(path, np.random.default_rng(0).normal(size=(24, 18)).astype(np.float32))
     return path
+
+
+@pytest.fixture
+def send_when_found(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Has a signal sent to this process at the first improvement of a search, whenever that is."""
+
+    def prepare(number: int) -> None:
+        sent: list[object] = []
+
+        def send(incumbent: object) -> None:
+            if not sent:
+                sent.append(incumbent)
+                os.kill(os.getpid(), number)
+
+        @contextmanager
+        def progress_line(*_: object, **__: object) -> Iterator[Callable[[object], None]]:
+            yield send
+
+        monkeypatch.setattr("permsolve.cli.progress.progress_line", progress_line)
+
+    return prepare

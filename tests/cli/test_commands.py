@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -234,21 +233,26 @@ def test_refusing_solver_has_its_own_code(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
-def test_ctrl_c_writes_the_best_found(run: Run, tmp_path: Path) -> None:
-    """Ctrl-C during a search writes the permutation found so far, says so, and exits with 130."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_write_the_best_found(
+    run: Run, tmp_path: Path, send_when_found: Callable[[int], None], number: signal.Signals
+) -> None:
+    """Ctrl-C during a search writes the permutation found so far, says so, and exits with 130; SIGTERM and SIGHUP, too.
+
+    They have codes of their own.
+    """
     weight, out, document = tmp_path / "w.npy", tmp_path / "p.npy", tmp_path / "r.json"
     np.save(weight, np.random.default_rng(0).random((64, 128), dtype=np.float32))
-    command = ("solve", weight, "--solver", "local-search", "--out", out, "--json", document, "--time-limit")
-    assert run(*command, "0.5").code == 0  # compiles, so that the signal falls into a search
-    out.unlink()
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
-    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    previous = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    send_when_found(number)
     try:
-        answer = run(*command, "300")
+        answer = run("solve", weight, "--solver", "random", "--out", out, "--json", document, "--time-limit", "300")
     finally:
-        signal.signal(signal.SIGINT, previous)
-    assert answer.code == 130
+        signal.signal(signal.SIGTERM, previous[0])
+        signal.signal(signal.SIGHUP, previous[1])
+    assert answer.code == 128 + number
     assert answer.err == f"permsolve: interrupted: the best found so far was written to {out} and {document}\n"
     result = Result.load(document)
     np.testing.assert_array_equal(np.load(out), result.permutation)
