@@ -5,6 +5,7 @@ from collections.abc import Container, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from permsolve.networks.matrices import FROZEN, Matrices
 from permsolve.networks.prunable import PrunableWeight
 from permsolve.networks.spec import INPUT_AXIS, Spec
 from permsolve.pattern import Pattern
@@ -30,30 +31,28 @@ def covered(weight: PrunableWeight, spec: Spec, names: Container[str]) -> NDArra
     return columns
 
 
-def coverage(weights: Sequence[PrunableWeight], spec: Spec, names: Container[str]) -> float:
-    """Share of the elements of some weights that stand in columns of the named groups."""
-    total = sum(weight.tensor.numel() for weight in weights)
-    share = sum(
-        weight.tensor.numel() * float(covered(weight, spec, names).mean())
-        for weight in weights
-        if weight.tensor.numel()
-    )
-    return share / total if total else 0.0
+def moved(weight: PrunableWeight, spec: Spec, names: Container[str]) -> float:
+    """Number of the entries of a weight that stand in columns of the named groups."""
+    entries = weight.stored.numel()
+    return entries * float(covered(weight, spec, names).mean()) if entries else 0.0
 
 
 def reasons(
-    weights: Sequence[PrunableWeight],
+    matrices: Matrices,
     chosen: Sequence[PrunableWeight],
     spec: Spec,
     names: Container[str],
     pattern: Pattern,
     no_gather: Mapping[str, str],
 ) -> dict[str, str]:
-    """Why columns of a weight were not permuted; ``no_gather`` says why none stands in front of some."""
+    """Why columns of a weight were not permuted, and why other matrices are no weights.
+
+    ``no_gather`` says why no gather stands in front of some.
+    """
     everything = {group.name for group in spec.groups}
     meant = {weight.name for weight in chosen}
     found = {}
-    for weight in weights:
+    for weight in matrices.weights:
         permuted = covered(weight, spec, names)
         if permuted.all():
             continue
@@ -64,6 +63,8 @@ def reasons(
             reason = "the weight is computed from several tensors"
         elif weight.tensor.shape[INPUT_AXIS] <= pattern.m:
             reason = f"one group of {pattern.m} columns or less: their order does not matter"
+        elif weight.name in matrices.frozen and weight.name not in meant:
+            reason = FROZEN
         elif movable.any() and weight.name not in meant:
             reason = "left out by include= or exclude=, and no other layer wanted this order"
         elif movable.any():
@@ -74,7 +75,7 @@ def reasons(
         if owner in no_gather:
             reason += f"; no gather: {no_gather[owner]}"
         found[weight.name] = part + reason
-    return found
+    return found | {name: other.reason for name, other in matrices.others.items()}
 
 
 def _share(columns: NDArray[np.bool_]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from math import inf
 from time import perf_counter
 
@@ -13,12 +14,13 @@ from permsolve.errors import InvalidNetworkError, InvalidProblemError
 from permsolve.networks.applying import check_movable, put_, take_
 from permsolve.networks.calibration.calibration import Calibration
 from permsolve.networks.claims import Claims
-from permsolve.networks.coverage import coverage, covered, output_orders, reasons
+from permsolve.networks.coverage import covered, moved, output_orders, reasons
 from permsolve.networks.fitting import check_fits
 from permsolve.networks.gathering import gathered_weight, insert_, obstacle, with_gathers
 from permsolve.networks.interleaving import Interleaved, interleaved
+from permsolve.networks.matrices import Matrices
 from permsolve.networks.ordering import ROUNDING, Ordering
-from permsolve.networks.prunable import NameFilter, PrunableWeight, prunable_weights
+from permsolve.networks.prunable import NameFilter, PrunableWeight, layouts_of, prunable_weights
 from permsolve.networks.pruning.mask import NMMask
 from permsolve.networks.report import Report
 from permsolve.networks.solving import SHORTEST, solve_all
@@ -161,6 +163,7 @@ def permute_(
     check_module(model)
     if spec is not None:
         check_fits(model, spec)
+        spec = replace(spec, layouts=layouts_of(model, spec.aliases))
     _refuse_masks(model)
     _refuse_meta(model)
     chosen = _chosen(model, include, exclude)
@@ -213,14 +216,17 @@ def permute_(
             claims = Claims(model, groups, permutations)
             put_(model, groups, permutations, gathered)
             claims.check(model)
-        everything = prunable_weights(model)
+        matrices = Matrices.of(model)
+        everything = matrices.weights
+        permuted = {weight.name: entries for weight in everything if (entries := moved(weight, groups, permutations))}
         return Report(
             pattern=parsed,
             spec=groups,
             groups=kept,
-            permuted_inputs=tuple(weight.name for weight in everything if covered(weight, groups, permutations).any()),
-            coverage=coverage(everything, groups, permutations),
-            skipped=reasons(everything, chosen, groups, permutations, parsed, obstacles),
+            permuted_inputs=tuple(permuted),
+            coverage=_share(sum(permuted.values()), matrices.multiplied),
+            share=_share(sum(permuted.values()), matrices.entries),
+            skipped=reasons(matrices, chosen, groups, permutations, parsed, obstacles),
             value_before=before,
             value_after=sum(_kept(weight, parsed, ordering.worth) for weight in chosen),
             max_relative_error=error,
@@ -228,6 +234,10 @@ def permute_(
             gathered={name: traced.readers[name].entries for name in gathered},
             notes={**groups.notes, **(reference.notes if reference is not None else {}), **worth.notes()},
         )
+
+
+def _share(part: float, whole: int) -> float:
+    return part / whole if whole else 0.0
 
 
 def _refuse_masks(model: nn.Module) -> None:

@@ -67,9 +67,10 @@ class Report:
     permuted_inputs : tuple of str
         Names of the prunable weights whose input axis was permuted, wholly or in part.
     coverage : float
-        Share of the elements of all prunable weights that stand in permuted columns.
+        Share of the entries of all matrices that inputs are multiplied by, of kinds of layers that are not known too,
+        that stand in permuted columns.
     skipped : dict of str to str
-        Prunable weight -> why its input axis, or a part of it, was not permuted.
+        Matrix (parameter with two or more axes) -> why its input axis, or a part of it, was not permuted.
     value_before, value_after : float
         Saliency that N:M keeps of the weights that weigh in, as they stood and as they stand.
     max_relative_error : float or None
@@ -81,6 +82,9 @@ class Report:
         the model on the example.
     notes : dict of str to str
         Remarks of the trace and of the verification.
+    share : float or None
+        Share of the entries of all parameters of the model, vectors and lookup tables too, that stand in permuted
+        columns; None in reports of earlier versions, which do not say it.
     """
 
     pattern: Pattern
@@ -95,6 +99,7 @@ class Report:
     outputs: Mapping[str, Mapping[int, list[int]]] = field(default_factory=dict)
     gathered: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    share: float | None = None
 
     def __post_init__(self) -> None:
         sizes = {group.name: group.size for group in self.spec.groups}
@@ -106,8 +111,9 @@ class Report:
     def __repr__(self) -> str:
         gain = self.value_after / self.value_before - 1.0 if self.value_before > 0.0 else 0.0
         error = "not verified" if self.max_relative_error is None else f"error {self.max_relative_error:.1e}"
+        share = "" if self.share is None else f" ({100 * self.share:.1f} % of all parameters)"
         return (
-            f"Report({len(self.groups)} groups permuted, coverage {100 * self.coverage:.1f} %, "
+            f"Report({len(self.groups)} groups permuted, coverage {100 * self.coverage:.1f} %{share}, "
             f"{self.pattern} keeps {100 * gain:+.2f} %, {error})"
         )
 
@@ -135,6 +141,7 @@ class Report:
         lines = aligned(rows)
         lines += [f"skipped {name}: {reason}" for name, reason in self.skipped.items()]
         lines += [f"gathered {name}: {size} entries moved per call" for name, size in self.gathered.items()]
+        lines += [f"{name}: {note}" for name, note in self.notes.items()]
         return "\n".join([*lines, repr(self)])
 
     def to_dict(self) -> dict[str, Any]:
@@ -144,6 +151,7 @@ class Report:
             "format_version": FORMAT_VERSION,
             "pattern": str(self.pattern),
             "coverage": self.coverage,
+            "share": self.share,
             "value_before": self.value_before,
             "value_after": self.value_after,
             "max_relative_error": self.max_relative_error,
@@ -177,7 +185,7 @@ class Report:
         with understanding(document, "a report", FORMAT, FORMAT_VERSION):
             spec = Spec.from_dict(document["spec"])
             known = {group.name: group for group in spec.groups}
-            error = document["max_relative_error"]
+            error, share = document["max_relative_error"], document.get("share")
             return cls(
                 pattern=Pattern.parse(document["pattern"]),
                 spec=spec,
@@ -191,6 +199,7 @@ class Report:
                 outputs={name: {int(k): v for k, v in axes.items()} for name, axes in document["outputs"].items()},
                 gathered=dict(document["gathered"]),
                 notes=dict(document["notes"]),
+                share=None if share is None else float(share),
             )
 
     def save(self, path: str | PathLike[str]) -> None:

@@ -1,6 +1,7 @@
 """Permuting the model of a checkpoint folder."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,10 @@ def permute_checkpoint(
         with tracing(source, on_remark, examples):
             report = networks.permute_(wrapped, examples.calls, pattern, include=wanted, executor=executor, **options)
         if prune:
-            networks.prune_(wrapped, pattern, saliency=options.get("saliency", "magnitude"), include=wanted)
+            saliency = options.get("saliency", "magnitude")
+            masks = networks.prune_(wrapped, pattern, saliency=saliency, include=wanted)
             networks.finalize_(model)
+            report = replace(report, notes={**report.notes, "pruned": masks.summary()})
         return report
 
     return convert(

@@ -128,6 +128,8 @@ def compress_(
         permutation=permutation,
         layers=masks.errors,
         notes={**calibration.notes, **masks.notes},
+        skipped=masks.skipped,
+        share=masks.share,
         output_error=_change(before, _outputs(model, example_inputs)),
     )
 

@@ -39,6 +39,10 @@ class CompressionReport:
         floating point.
     notes : dict of str to str
         Weight -> what is to be known of how it was calibrated and pruned: that no calibration data reached it, say.
+    skipped : dict of str to str
+        Matrix (parameter with two or more axes) that is not pruned -> why.
+    share : float
+        Share of the entries of all parameters of the model, vectors and lookup tables too, in weights that are pruned.
     """
 
     pattern: Pattern
@@ -47,11 +51,14 @@ class CompressionReport:
     layers: Mapping[str, LayerError]
     output_error: float
     notes: Mapping[str, str] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    share: float = 0.0
 
     def __repr__(self) -> str:
         coverage = "not permuted" if self.permutation is None else f"coverage {100 * self.permutation.coverage:.1f} %"
         return (
-            f"CompressionReport({len(self.layers)} weights {self.pattern}, saliency {self.recipe.saliency}, "
+            f"CompressionReport({len(self.layers)} weights {self.pattern}, {100 * self.share:.1f} % of all "
+            f"parameters, saliency {self.recipe.saliency}, "
             f"{coverage}, outputs change by {100 * self.output_error:.3g} %)"
         )
 
@@ -61,7 +68,8 @@ class CompressionReport:
         for name, error in self.layers.items():
             rows.append((name, f"{100 * error.masked:.3f}", f"{100 * error.updated:.3f}"))
         notes = [f"{name}: {note}" for name, note in self.notes.items()]
-        return "\n".join([*aligned(rows), *notes, repr(self)])
+        skipped = [f"not pruned {name}: {reason}" for name, reason in self.skipped.items()]
+        return "\n".join([*aligned(rows), *notes, *skipped, repr(self)])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
@@ -74,6 +82,8 @@ class CompressionReport:
             "layers": {name: asdict(error) for name, error in self.layers.items()},
             "output_error": self.output_error,
             "notes": dict(self.notes),
+            "skipped": dict(self.skipped),
+            "share": self.share,
         }
 
     def save(self, path: str | PathLike[str]) -> None:

@@ -19,6 +19,7 @@ from permsolve.networks.calibration.calibrate import unseen
 from permsolve.networks.calibration.matching import completed
 from permsolve.networks.calibration.padding import AUTO, Mask, Padding
 from permsolve.networks.calibration.paired import PairedMoments, calibrate_pair, uses_of
+from permsolve.networks.matrices import Matrices
 from permsolve.networks.prunable import NameFilter, PrunableWeight, prunable_weights
 from permsolve.networks.pruning.holders import Holder, holders, overlapping
 from permsolve.networks.pruning.mask import NMMask, mask_of, put_mask
@@ -31,6 +32,8 @@ from permsolve.networks.writing import check_writable
 from permsolve.pattern import Pattern
 from permsolve.saliency import AnySaliency, Saliency, get_saliency
 from permsolve.weights import as_weight
+
+_SHORT = "it reads no more inputs than the pattern keeps of each group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,10 @@ def prune_(
     batches: Iterable[object] | None = None,
     mask: Mask = AUTO,
 ) -> Masks:
-    """Prune the Linear and Conv1d/2d/3d weights of a model to N:M, in place, by masks that training keeps.
+    """Prune the weights of a model to N:M, in place, by masks that training keeps.
+
+    These are the weights of all kinds of layers that are registered (:mod:`permsolve.networks.layers`): linear layers,
+    convolutions, transposed ones, attention, experts in parameters of three dimensions, and more.
 
     Each weight is put under an :class:`NMMask` (:mod:`torch.nn.utils.parametrize`): its parameter stays the object
     that an optimizer knows, and what the mask drops is zero in every use and gets no gradient. Masks are part of
@@ -143,12 +149,13 @@ def prune_(
         users[id(parameter)].append(holder)
         parameters.setdefault(id(parameter), (parameter, holder.name))
     plans = [_Plan(weight, _places(weight, users, parameters)) for weight in chosen]
-    plans = [plan for plan in plans if plan.weight.tensor.shape[1] > parsed.n]
+    short = {plan.weight.name: _SHORT for plan in plans if plan.weight.tensor.shape[1] <= parsed.n}
+    plans = [plan for plan in plans if plan.weight.name not in short]
     check_writable((plan.weight.name, source) for plan in plans for source in _sources(plan))
     if update is not None:
         for plan in plans:
             _check_updatable(plan)
-    masks = Masks()
+    masks, matrices = Masks(), Matrices.of(model)
     if batches is None:
         worth = Worth(scores, calibration).checked([plan.weight for plan in plans], update)
         masks.notes |= {**({} if calibration is None else calibration.notes), **worth.notes()}
@@ -159,6 +166,8 @@ def prune_(
     else:
         padding = Padding(mask)
         _prune_in_order(model, plans, parsed, scores, update, batches, padding, masks)
+    masks.skipped = matrices.left_out(masks, short)
+    masks.share = sum(mask.numel() for mask in masks.values()) / matrices.entries if matrices.entries else 0.0
     return masks
 
 
