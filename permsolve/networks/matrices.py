@@ -76,7 +76,9 @@ class Matrices:
     def left_out(self, taken: Mapping[str, object], reasons: Mapping[str, str]) -> dict[str, str]:
         """Matrix -> why it is not among those that were taken."""
         found = {
-            weight.name: reasons.get(weight.name, FROZEN if weight.name in self.frozen else "left out by include= or exclude=")
+            weight.name: reasons.get(
+                weight.name, FROZEN if weight.name in self.frozen else "left out by include= or exclude="
+            )
             for weight in self.weights
             if weight.name not in taken
         }
