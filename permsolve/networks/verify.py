@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from permsolve.errors import InvalidNetworkError, PermsolveError, VerificationError
+from permsolve.networks.keeping import kept
 from permsolve.networks.spec import output_place
 from permsolve.networks.trace.calls import Call, ExampleInputs, calls_of, plain
 from permsolve.networks.trace.export import described, mode
@@ -147,13 +148,15 @@ class Reference:
         versions = [one._version for one in parameters]
         # In evaluation mode, permuted channels that would meet dropout are not allowed in the first place.
         dropping = _NoDropout() if training else nullcontext()
-        with torch.random.fork_rng(), mode(runner, training), torch.no_grad(), dropping, self._watch:
-            torch.manual_seed(seed)
-            outputs = call.of(runner)
+        with kept(runner, advance=advance), torch.random.fork_rng(), mode(runner, training):
+            with torch.no_grad(), dropping, self._watch:
+                torch.manual_seed(seed)
+                outputs = call.of(runner)
+            state = _buffers(runner)
         if [one._version for one in parameters] != versions:
             raise _ParameterWrittenError
         leaves = [leaf for leaf in pytree.tree_leaves(plain(outputs)) if isinstance(leaf, torch.Tensor)]
-        return _Run([leaf.detach().clone() for leaf in leaves], _buffers(runner))
+        return _Run([leaf.detach().clone() for leaf in leaves], state)
 
     def _tried(self, sample: Call, *, training: bool, seed: int = 0, model: nn.Module | None = None) -> _Run | None:
         """Outputs of the model as it was, but None when it refuses inputs that the caller did not give.
@@ -275,10 +278,10 @@ def _samples(example_inputs: ExampleInputs, seed: int, double: bool) -> list[Cal
         if not isinstance(leaf, torch.Tensor) or leaf.numel() == 0:
             return leaf
         if leaf.is_floating_point():
-            noise = torch.randn(leaf.shape, generator=generator, dtype=leaf.dtype)
+            noise = torch.randn(leaf.shape, generator=generator, dtype=leaf.dtype, device="cpu")
             return noise.to(leaf.device) * scale
         if leaf.dtype in (torch.int64, torch.int32) and int(leaf.max()) > 1:
-            new = torch.randint(int(leaf.min()), int(leaf.max()) + 1, leaf.shape, generator=generator)
+            new = torch.randint(int(leaf.min()), int(leaf.max()) + 1, leaf.shape, generator=generator, device="cpu")
             return new.to(leaf.device, leaf.dtype)
         return leaf
 

@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
 from permsolve.errors import InvalidNetworkError, PermsolveError, UntraceableError
+from permsolve.networks.keeping import kept
 from permsolve.networks.trace.calls import Call, ExampleInputs, calls_of
 from permsolve.networks.trace.observing import Observer
 
@@ -110,7 +111,7 @@ def called(model: nn.Module, example_inputs: ExampleInputs) -> Any:
     """
     calls = [_placed(model, call) for call in calls_of(example_inputs)]
     remedy = "mend the inputs, or load the model, which is on the meta device" if _on_meta(model) else "mend the inputs"
-    with mode(model, False), torch.no_grad(), calling("the example inputs", remedy):
+    with kept(model), mode(model, False), torch.no_grad(), calling("the example inputs", remedy):
         outputs = [call.of(model) for call in calls]
     return outputs if len(outputs) > 1 else outputs[0]
 
@@ -162,10 +163,11 @@ class _Whole(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         call = Call(args, kwargs, self.method)
         try:
-            if self.observer is None:
-                return call.of(self.whole), ()
-            with self.observer.watching(self.whole):
-                output = call.of(self.whole)
+            with kept(self.whole):  # torch calls it more than once, and each call must find it as it was
+                if self.observer is None:
+                    return call.of(self.whole), ()
+                with self.observer.watching(self.whole):
+                    output = call.of(self.whole)
         except Exception as error:
             raise _ForwardError from error
         return output, tuple(self.observer.tensors)
@@ -217,7 +219,7 @@ def exported(model: nn.Module, example_inputs: ExampleInputs, *, training: bool)
     """
     (call,) = calls_of(example_inputs)
     call = _placed(model, call)
-    with mode(model, training), torch.no_grad(), warnings.catch_warnings(), _quiet_torch():
+    with kept(model), mode(model, training), torch.no_grad(), warnings.catch_warnings(), _quiet_torch():
         warnings.simplefilter("ignore")
         try:
             return _observed(model, call) or _exported(model, call, None)

@@ -1,0 +1,332 @@
+"""Leave no trace of a call: what a model refers to is put back as it was.
+
+Models keep tables that they make at their first call: as attributes, in dicts of a module, under
+``functools.lru_cache``, in helper objects, as buffers that are registered late. What they make while they are traced
+holds no values, and what they make while a copy runs in float64 has another type. So all Python state that a model
+reaches is noted before such a call, and restored after it: shallow copies of containers and attributes, no tensors.
+"""
+
+import functools
+import gc
+import sys
+import threading
+import weakref
+from collections import OrderedDict, UserDict, UserList, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
+from typing import Any
+
+import torch
+from torch import nn
+
+# Whose objects and functions keep nothing of a model.
+_FOREIGN = frozenset(sys.stdlib_module_names) | {"torch", "numpy", "numba", "permsolve"}
+# Of the standard library, what somebody may keep a table in.
+_HOLDERS = (
+    SimpleNamespace, threading.local, weakref.WeakKeyDictionary, weakref.WeakValueDictionary, UserDict, UserList,
+)  # fmt: skip
+_ATOMS = (str, bytes, int, float, complex, type(None), torch.dtype, torch.device, BuiltinFunctionType)
+_DESCRIPTORS = {
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+    property: ("fget", "fset"),
+    functools.cached_property: ("func",),
+    functools.partial: ("func", "args", "keywords"),
+    functools.partialmethod: ("func", "args", "keywords"),
+    MethodType: ("__func__", "__self__"),
+}
+_CLASS_MACHINERY = frozenset({"__dict__", "__weakref__", "__doc__", "__abstractmethods__", "_abc_impl"})
+# What tools note about a class.
+_CLASS_NOTES = frozenset({"__annotations__", "__dataclass_fields__", "__dataclass_params__", "__init_subclass__"})
+_CACHED = functools._lru_cache_wrapper
+_MISSING = object()
+# Models share what they refer to: one call of this kind at a time.
+_ONE_AT_A_TIME = threading.RLock()
+
+
+@contextmanager
+def kept(model: nn.Module, *, advance: bool = False) -> Iterator[None]:
+    """Put back at the end all Python state that a model reaches: attributes, containers, globals, closures, caches.
+
+    With ``advance`` what its own objects hold may go on changing, and only what it shares with other models is put back.
+    """
+    with _ONE_AT_A_TIME:
+        state = _State(model, advance)
+        try:
+            yield
+        finally:
+            state.restore()
+
+
+class _State:
+    """All that a model reaches, as it is now."""
+
+    def __init__(self, model: nn.Module, advance: bool) -> None:
+        self._restorers: list[Callable[[], None]] = []
+        self._seen: dict[int, object] = {}  # which also keeps them alive, so that no number is used twice
+        self._globals: dict[int, tuple[dict[str, Any], dict[str, object]]] = {}  # scopes, and their variables
+        self._used: set[str] = set()  # names that code looks up anywhere
+        self._unused: dict[str, list[object]] = {}  # methods that no code names so far
+        self._passing = advance  # the model's own objects, of which nothing is noted
+        self._shared: list[object] = []
+        self._open: list[object] = [model]
+        self._use(("forward",))
+        while self._open:
+            self._visit(self._open.pop())
+        self._passing, self._open = False, self._shared
+        while self._open:
+            self._visit(self._open.pop())
+
+    def restore(self) -> None:
+        """Put all of it back."""
+        for restorer in self._restorers:
+            restorer()
+        for scope, variables in self._globals.values():
+            for name, before in variables.items():
+                now = scope.get(name, _MISSING)
+                if now is not before and not _is_code(now):
+                    if before is _MISSING:
+                        del scope[name]
+                    else:
+                        scope[name] = before
+
+    def _visit(self, one: object) -> None:
+        if isinstance(one, _ATOMS) or id(one) in self._seen:
+            return
+        if self._passing and isinstance(one, (FunctionType, type, CellType, _CACHED, *_DESCRIPTORS)):
+            self._shared.append(one)
+            return
+        self._seen[id(one)] = one
+        if isinstance(one, dict):
+            self._mapping(one)
+        elif isinstance(one, list | set | deque):
+            self._collection(one)
+        elif isinstance(one, tuple | frozenset):
+            self._open += one
+        elif isinstance(one, FunctionType):
+            self._function(one)
+        elif isinstance(one, _CACHED):
+            self._cache(one)
+        elif isinstance(one, CellType):
+            self._cell(one)
+        elif isinstance(one, type):
+            self._class(one)
+        elif isinstance(one, torch.Tensor):
+            if type(one) in (torch.Tensor, nn.Parameter):
+                self._open.append(vars(one))
+        elif isinstance(one, weakref.ref):
+            self._open.append(one())
+        elif isinstance(one, tuple(_DESCRIPTORS)):
+            self._open += [getattr(one, name) for name in _DESCRIPTORS[_descriptor(one)]]
+        elif not isinstance(one, ModuleType):
+            self._instance(one)
+
+    def _note(self, restorer: Callable[[], None]) -> None:
+        if not self._passing:
+            self._restorers.append(restorer)
+
+    def _mapping(self, one: dict[Any, Any]) -> None:
+        kind = OrderedDict if isinstance(one, OrderedDict) else dict  # past what its own class does
+        before = list(kind.items(one))
+        self._open += [value for _, value in before]
+
+        def restore() -> None:
+            if not _same(list(kind.items(one)), before):
+                kind.clear(one)
+                for key, value in before:
+                    kind.__setitem__(one, key, value)
+
+        self._note(restore)
+
+    def _collection(self, one: "list[Any] | set[Any] | deque[Any]") -> None:
+        before = list(one)
+        self._open += before
+
+        def restore() -> None:
+            if len(one) != len(before) or any(a is not b for a, b in zip(one, before, strict=True)):
+                one.clear()
+                if isinstance(one, set):
+                    one.update(before)
+                else:
+                    one.extend(before)
+
+        self._note(restore)
+
+    def _function(self, one: FunctionType) -> None:
+        if _foreign(one.__module__):
+            return
+        self._open += [vars(one), one.__defaults__, one.__kwdefaults__, *(one.__closure__ or ())]
+        names = set(_names(one.__code__))
+        self._use(names)
+        self._variables(one.__globals__, names)
+        for name in names:
+            value = one.__globals__.get(name, sys.modules.get(name))
+            if isinstance(value, ModuleType) and not _foreign(value.__name__):
+                self._variables(vars(value), names)
+
+    def _use(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._used.add(name)
+            self._open += self._unused.pop(name, ())
+
+    def _variables(self, scope: dict[str, Any], names: set[str]) -> None:
+        """Global variables, which may not be there yet."""
+        _, known = self._globals.setdefault(id(scope), (scope, {}))
+        for name in names - known.keys():
+            value = known[name] = scope.get(name, _MISSING)
+            if value is not _MISSING:
+                self._open.append(value)
+
+    def _cache(self, one: Any) -> None:
+        """A function under lru_cache: what it remembered cannot be told apart later, so that it forgets all of it."""
+        known = {id(part): part for part in _remembered(one)}
+        self._open += [one.__wrapped__, vars(one), *known.values()]
+
+        def restore() -> None:
+            if any(id(part) not in known and _holds_tensor(part) for part in _remembered(one)):
+                one.cache_clear()
+
+        self._note(restore)
+
+    def _cell(self, one: CellType) -> None:
+        before = _contents(one)
+        if before is not _MISSING:
+            self._open.append(before)
+
+        def restore() -> None:
+            if _contents(one) is not before:
+                if before is _MISSING:
+                    del one.cell_contents
+                else:
+                    one.cell_contents = before
+
+        self._note(restore)
+
+    def _class(self, one: type) -> None:
+        if _foreign(one.__module__):
+            return
+        before = {name: value for name, value in vars(one).items() if name not in _CLASS_MACHINERY}
+        self._open += one.__bases__
+        for name, value in before.items():
+            if name in _CLASS_NOTES:
+                continue
+            if _is_method(value) and name not in self._used and not name.startswith("__"):
+                self._unused.setdefault(name, []).append(value)
+            else:
+                self._open.append(value)
+
+        def restore() -> None:
+            for name, value in list(vars(one).items()):
+                if name not in before and name not in _CLASS_MACHINERY and not _is_code(value):
+                    type.__delattr__(one, name)
+            for name, value in before.items():
+                if vars(one).get(name, _MISSING) is not value:
+                    type.__setattr__(one, name, value)
+
+        self._note(restore)
+
+    def _instance(self, one: object) -> None:
+        kind = type(one)
+        if _foreign(kind.__module__) and not isinstance(one, (nn.Module, *_HOLDERS)):
+            return
+        self._open.append(kind)
+        if isinstance(vars_ := getattr(one, "__dict__", None), dict):
+            self._open.append(vars_)
+        for base in kind.__mro__:
+            if "__slots__" in vars(base) and not _foreign(base.__module__):
+                for name in _slots(base):
+                    self._slot(one, name)
+
+    def _slot(self, one: object, name: str) -> None:
+        before = getattr(one, name, _MISSING)
+        if before is not _MISSING:
+            self._open.append(before)
+
+        def restore() -> None:
+            if getattr(one, name, _MISSING) is not before:
+                if before is _MISSING:
+                    object.__delattr__(one, name)
+                else:
+                    object.__setattr__(one, name, before)
+
+        self._note(restore)
+
+
+def _foreign(module: str | None) -> bool:
+    return (module or "").partition(".")[0] in _FOREIGN
+
+
+def _descriptor(one: object) -> type:
+    return next(kind for kind in _DESCRIPTORS if isinstance(one, kind))
+
+
+def _is_method(value: object) -> bool:
+    return isinstance(value, (FunctionType, *_DESCRIPTORS))
+
+
+def _is_code(value: object) -> bool:
+    """What an import that waits for its first use brings, which may stay."""
+    return isinstance(value, ModuleType | FunctionType | type)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """Names that a function, and those inside it, look up anywhere."""
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _names(inner)
+
+
+def _slots(kind: type) -> Iterator[str]:
+    slots = vars(kind)["__slots__"]
+    for name in (slots,) if isinstance(slots, str) else tuple(slots):
+        if name not in ("__dict__", "__weakref__"):
+            private = name.startswith("__") and not name.endswith("__")
+            yield f"_{kind.__name__.lstrip('_')}{name}" if private else name
+
+
+def _contents(cell: CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # it is empty
+        return _MISSING
+
+
+def _remembered(cached: Any) -> list[object]:
+    """Arguments and results that a function under lru_cache holds."""
+    found: list[object] = []
+    own = {id(cached.__wrapped__), id(vars(cached)), id(type(cached))}
+    for part in gc.get_referents(cached):
+        if id(part) not in own:
+            found += part.values() if type(part) is dict else [part]
+    return found
+
+
+def _holds_tensor(value: object) -> bool:
+    """Whether a value is a tensor, or leads to one."""
+    seen: dict[int, object] = {}
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, torch.Tensor):
+            return True
+        if isinstance(one, _ATOMS) or id(one) in seen or isinstance(one, ModuleType | FunctionType | type):
+            continue
+        seen[id(one)] = one
+        if isinstance(one, dict | UserDict):
+            waiting += one.values()
+        elif isinstance(one, list | tuple | set | frozenset | deque):
+            waiting += one
+        else:
+            waiting.append(getattr(one, "__dict__", None))
+            slots = [name for base in type(one).__mro__ if "__slots__" in vars(base) for name in _slots(base)]
+            waiting += [getattr(one, name, None) for name in slots]
+    return False
+
+
+def _same(now: list[tuple[Any, Any]], before: list[tuple[Any, Any]]) -> bool:
+    """Whether a mapping has the same keys with the very same values, in the same order."""
+    return len(now) == len(before) and all(
+        key is other and value is one for (key, value), (other, one) in zip(now, before, strict=True)
+    )

@@ -1,0 +1,213 @@
+"""Nothing of a trace or of a verification survives in what a model reaches."""
+
+import copy
+import functools
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
+
+from permsolve import networks
+from permsolve.stopping import MaxIterations
+
+
+def table(length: int) -> Tensor:
+    return torch.arange(length, dtype=torch.float32)[:, None] / length
+
+
+@functools.lru_cache
+def remembered(length: int) -> Tensor:
+    return table(length)
+
+
+@functools.cache
+def remembered_in_a_dict(length: int) -> dict[str, Tensor]:
+    return {"table": table(length)}
+
+
+TABLES: dict[int, Tensor] = {}
+ONE: Tensor | None = None
+LENGTH = 0
+
+
+def of_globals(length: int) -> Tensor:
+    global ONE, LENGTH
+    if length > LENGTH:
+        ONE, LENGTH = table(length), length
+    assert ONE is not None
+    return ONE
+
+
+def of_default(length: int, known: dict[int, Tensor] = {}) -> Tensor:  # noqa: B006
+    if length not in known:
+        known[length] = table(length)
+    return known[length]
+
+
+def closure() -> Callable[[int], Tensor]:
+    kept: Tensor | None = None
+
+    def of_closure(length: int) -> Tensor:
+        nonlocal kept
+        if kept is None:
+            kept = table(length)
+        return kept
+
+    return of_closure
+
+
+@dataclass
+class Helper:
+    known: list[Tensor] = field(default_factory=list)
+
+
+class Slotted:
+    __slots__ = ("table",)
+
+
+class Model(nn.Module):
+    shared: ClassVar[Tensor | None] = None
+    of_closure = staticmethod(closure())
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.a, self.b = nn.Linear(16, 32), nn.Linear(32, 8)
+        self.cache: dict[str, Any] = {}
+        self.helper, self.slotted, self.space = Helper(), Slotted(), SimpleNamespace(table=None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.relu(self.a(x))
+        return self.b(hidden * (1 + getattr(self, self.way)(len(x))))
+
+    def attribute(self, length: int) -> Tensor:
+        if not hasattr(self, "_table"):
+            self._table = table(length)
+        return self._table
+
+    def late_buffer(self, length: int) -> Tensor:
+        if "late" not in self._buffers:
+            self.register_buffer("late", table(length), persistent=False)
+        return self._buffers["late"]
+
+    def in_dict(self, length: int) -> Tensor:
+        return self.cache.setdefault("table", table(length))
+
+    def helper_object(self, length: int) -> Tensor:
+        if not self.helper.known:
+            self.helper.known.append(table(length))
+        return self.helper.known[0]
+
+    def slot(self, length: int) -> Tensor:
+        if not hasattr(self.slotted, "table"):
+            self.slotted.table = table(length)
+        return self.slotted.table
+
+    def namespace(self, length: int) -> Tensor:
+        if self.space.table is None:
+            self.space.table = table(length)
+        return self.space.table
+
+    def of_class(self, length: int) -> Tensor:
+        if type(self).shared is None:
+            type(self).shared = table(length)
+        return type(self).shared
+
+    def of_function(self, length: int) -> Tensor:
+        if not hasattr(table, "known"):
+            table.known = table(length)
+        return table.known
+
+    def of_module(self, length: int) -> Tensor:
+        if length not in TABLES:
+            TABLES[length] = table(length)
+        return TABLES[length]
+
+    def lru_cache(self, length: int) -> Tensor:
+        return remembered(length)
+
+    def unlimited_cache(self, length: int) -> Tensor:
+        return remembered_in_a_dict(length)["table"]
+
+    def globals(self, length: int) -> Tensor:
+        return of_globals(length)
+
+    def default(self, length: int) -> Tensor:
+        return of_default(length)
+
+    def in_closure(self, length: int) -> Tensor:
+        return self.of_closure(length)
+
+
+WAYS = [
+    "attribute", "late_buffer", "in_dict", "helper_object", "slot", "namespace", "of_class", "of_function", "of_module",
+    "lru_cache", "unlimited_cache", "globals", "default", "in_closure",
+]  # fmt: skip
+
+
+def new(way: str) -> tuple[Model, Callable[[Tensor], Tensor]]:
+    torch.manual_seed(0)
+    model = Model(way).eval()
+    a, b = copy.deepcopy(model.a), copy.deepcopy(model.b)
+    return model, lambda x: b(torch.relu(a(x)) * (1 + table(len(x))))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("function", ["trace", "permute_"])
+def test_caches_hold_nothing_of_a_trace_or_of_a_verification(way: str, function: str) -> None:
+    model, expected = new(way)
+    x = torch.randn(12, 16)
+    before = set(vars(model))
+    if function == "trace":
+        networks.trace(model, (x,))
+    else:
+        report = networks.permute_(model, (x,), solver="local-search", stop=MaxIterations(20), workers=1)
+        assert report.groups
+    assert set(vars(model)) == before
+    assert (model.cache, model.helper.known, TABLES, ONE, LENGTH) == ({}, [], {}, None, 0)
+    assert remembered.cache_info().currsize == remembered_in_a_dict.cache_info().currsize == 0
+    other = Model(way).eval()
+    other.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        for one in (model, other):
+            found = one(x)
+            assert (type(found), found.dtype) == (Tensor, torch.float32)
+            torch.testing.assert_close(found, expected(x))
+    forget()
+
+
+def forget() -> None:
+    """What the calls of the test itself left."""
+    global ONE, LENGTH
+    remembered.cache_clear()
+    remembered_in_a_dict.cache_clear()
+    TABLES.clear()
+    ONE, LENGTH, Model.shared = None, 0, None
+    assert of_default.__defaults__ is not None
+    of_default.__defaults__[0].clear()
+    vars(table).clear()
+    Model.of_closure = staticmethod(closure())
+
+
+def test_no_tensor_of_a_trace_is_alive_afterwards() -> None:
+    gc.collect()
+    before = sum(type(one) is FakeTensor for one in gc.get_objects())
+    model, _ = new("helper_object")
+    networks.trace(model, (torch.randn(12, 16),))
+    gc.collect()
+    assert sum(type(one) is FakeTensor for one in gc.get_objects()) <= before
+
+
+def test_what_was_in_a_cache_before_stays() -> None:
+    model, _ = new("lru_cache")
+    x = torch.randn(12, 16)
+    own = remembered(12)
+    networks.trace(model, (x,))
+    assert remembered(12) is own
+    forget()
