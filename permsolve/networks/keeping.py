@@ -49,7 +49,7 @@ _ONE_AT_A_TIME = threading.RLock()
 def kept(model: nn.Module, *, advance: bool = False) -> Iterator[None]:
     """Put back at the end all Python state that a model reaches: attributes, containers, globals, closures, caches.
 
-    With ``advance`` what its own objects hold may go on changing, and only what it shares with other models is put back.
+    With ``advance`` what its own objects hold may go on changing: only what it shares with other models is put back.
     """
     with _ONE_AT_A_TIME:
         state = _State(model, advance)
@@ -92,6 +92,8 @@ class _State:
                         scope[name] = before
 
     def _visit(self, one: object) -> None:
+        if isinstance(one, str):
+            self._use((one,))  # a method may be chosen by its name
         if isinstance(one, _ATOMS) or id(one) in self._seen:
             return
         if self._passing and isinstance(one, (FunctionType, type, CellType, _CACHED, *_DESCRIPTORS)):
@@ -271,11 +273,13 @@ def _is_code(value: object) -> bool:
 
 
 def _names(code: CodeType) -> Iterator[str]:
-    """Names that a function, and those inside it, look up anywhere."""
+    """Names that a function, and those inside it, look up anywhere, or hold as text."""
     yield from code.co_names
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
             yield from _names(inner)
+        elif isinstance(inner, str):
+            yield inner
 
 
 def _slots(kind: type) -> Iterator[str]:
