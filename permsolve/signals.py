@@ -2,17 +2,24 @@
 
 import os
 import signal
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from time import monotonic
 from types import FrameType
 from typing import Any
 
 # Where an exception would be swallowed, or leave behind what crashes later: within imports and within the compiler.
 _FOREIGN = ("importlib._bootstrap", "numba.", "llvmlite.")
-# Seconds after which a signal that came there is looked at again.
-_AGAIN = 0.02
+_COMPILER = ("numba.", "llvmlite.")
+# Seconds after which a signal that came there is looked at again, and which a kernel that is being compiled may take
+# until it is given up with the process.
+_AGAIN = 0.05
+_PATIENCE = 3.0
+
+_waiting = False  # whether the main thread is within signals_wait()
 
 
 class Interrupter:
@@ -36,15 +43,29 @@ class Interrupter:
         self.heard: list[int] = []
         self.kept = False
         self.over = False
+        self._first: int | None = None
+        self._since = 0.0
+        self._pending = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Raise KeyboardInterrupt, now or soon."""
         if self.over:
             return
         self.heard.append(number)
+        self.watch(number)
         if number != signal.SIGINT and self.kept:
             return  # supervisors and terminals that go away say it twice: what was found is being written
-        self._raise(frame)
+        if not _within(frame, _FOREIGN):
+            raise KeyboardInterrupt
+        if self.heard.count(signal.SIGINT) > 1:
+            self.leave()
+        self._pending = True
+
+    def watch(self, number: int) -> None:
+        """See to it that a signal which waits does not do so for long."""
+        if self._first is None:
+            self._first, self._since = number, monotonic()
+        self._look_later()
 
     def take(self, number: int) -> None:
         """Note a signal that ends a search."""
@@ -59,19 +80,25 @@ class Interrupter:
     def leave(self) -> None:
         """End the process, as it is."""
         with suppress(OSError):
-            os.write(2, b"permsolve: interrupted twice: ended at once\n")
-        os._exit(128 + self.heard[0])
+            os.write(2, b"permsolve: error: interrupted: ended at once, nothing more was written\n")
+        os._exit(128 + (self._first or signal.SIGINT))
 
-    def _raise(self, frame: FrameType | None) -> None:
-        if self.over:
-            return
-        if not _within_foreign(frame):
-            raise KeyboardInterrupt
-        if self.heard.count(signal.SIGINT) > 1:
-            self.leave()
+    def _look_later(self) -> None:
         if hasattr(signal, "setitimer"):
-            signal.signal(signal.SIGALRM, lambda _, later: self._raise(later))
+            signal.signal(signal.SIGALRM, self._look)
             signal.setitimer(signal.ITIMER_REAL, _AGAIN)
+
+    def _look(self, _: int, frame: FrameType | None) -> None:
+        """Raise what could not be raised before; end the process when a kernel takes too long to compile."""
+        if self.over or self.kept:
+            return
+        self._look_later()
+        if self._pending and not _within(frame, _FOREIGN):
+            self._pending = False
+            raise KeyboardInterrupt
+        compiling = any(_within(each, _COMPILER) for each in sys._current_frames().values())
+        if compiling and monotonic() > self._since + _PATIENCE:
+            self.leave()
 
 
 @contextmanager
@@ -114,29 +141,35 @@ def signals_wait() -> Iterator[None]:
 
     What is inside is done whole then. A second Ctrl-C ends a program that is ended by an :class:`Interrupter` at once.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # other threads get no signals
+    global _waiting
+    if threading.current_thread() is not threading.main_thread() or _waiting:
+        yield  # other threads get no signals, and within another one it is that which waits
         return
     signals = map(int, signal.valid_signals())
     handlers = {number: handler for number in signals if callable(handler := signal.getsignal(number))}
+    if isinstance(getattr(handlers.get(signal.SIGALRM), "__self__", None), Interrupter):
+        del handlers[signal.SIGALRM]  # by which one looks how long this takes
     came: Counter[int] = Counter()
 
     def note(number: int, frame: FrameType | None) -> None:
         came[number] += 1
         handler = handlers[number]
-        if number == signal.SIGINT and came[number] > 1 and isinstance(handler, Interrupter):
-            handler.heard.append(number)
-            handler.leave()
+        if isinstance(handler, Interrupter) and not handler.over:
+            handler.watch(number)
+            if number == signal.SIGINT and came[number] > 1:
+                handler.leave()
 
     def restore() -> None:
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
     try:
+        _waiting = True
         for number in handlers:
             signal.signal(number, note)
         yield
     finally:
+        _waiting = False
         try:
             restore()
         finally:
@@ -145,11 +178,11 @@ def signals_wait() -> Iterator[None]:
             handlers[heard](heard, None)
 
 
-def _within_foreign(frame: FrameType | None) -> bool:
-    """Whether code runs that an exception would break, or that would lose it."""
+def _within(frame: FrameType | None, modules: tuple[str, ...]) -> bool:
+    """Whether code of these modules runs, or a destructor, from which no exception comes."""
     while frame is not None:
         name = frame.f_globals.get("__name__") or ""
-        if name.startswith(_FOREIGN) or frame.f_code.co_name == "__del__":
+        if name.startswith(modules) or frame.f_code.co_name == "__del__":
             return True
         frame = frame.f_back
     return False

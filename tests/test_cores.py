@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from permsolve import cores
-from permsolve.cores import LARGE, mapped
+from permsolve.cores import LARGE, Threads, mapped
 
 
 @pytest.mark.parametrize("entries", [0, LARGE])
@@ -50,3 +50,26 @@ def test_the_first_error_is_raised(entries: int) -> None:
 
     with pytest.raises(ValueError, match="item 3"):
         list(mapped(task, range(9), entries))
+
+
+@pytest.mark.parametrize("granted", [0, 1, 2])
+def test_threads_that_are_not_granted_are_done_without(monkeypatch: pytest.MonkeyPatch, granted: int) -> None:
+    """All work is done by those that there are, by the caller where there are none; errors come with the answers."""
+    start, running = threading.Thread.start, []
+
+    def refused(thread: threading.Thread) -> None:
+        if sum(each.is_alive() for each in running) >= granted:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+        running.append(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with Threads(4) as pool:
+        tasks = [pool.submit(lambda k=k: (k, threading.current_thread())) for k in range(12)]  # type: ignore[misc]
+        failing = pool.submit(int, "seven")
+        answers = [task.result() for task in tasks]
+        with pytest.raises(ValueError, match="seven"):
+            failing.result()
+    assert [number for number, _ in answers] == list(range(12))
+    workers = {thread for _, thread in answers}
+    assert workers == {threading.current_thread()} if granted == 0 else len(workers) <= granted

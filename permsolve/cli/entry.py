@@ -1,5 +1,6 @@
 """The first and the last of a program: streams that fail, signals that end it, and the exit code it ends with."""
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -29,7 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fill_standard_handles()
     with steady_streams(), interrupting(last=alone) as interrupter:
         code = _ended(sys.argv[1:] if arguments is None else arguments, interrupter)
-    return interrupter.exit_code or code if code == _INTERRUPTED else code
+    if code == _INTERRUPTED:
+        code = interrupter.exit_code or code
+    if alone and interrupter.heard:
+        os._exit(code)  # Python would wait for threads that are busy with kernels which nobody needs any more
+    return code
 
 
 def _ended(arguments: Sequence[str], interrupter: Interrupter) -> int:

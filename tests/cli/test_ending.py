@@ -81,7 +81,7 @@ def test_a_file_never_takes_the_place_of_a_closed_stream(
 ) -> None:
     """What is written to stderr must not end up in the first file that is opened."""
     out = weight_file.with_name("p.npy")
-    arguments = ["solve", weight_file, "--solver", "nothing-of-this-name", "--out", out]
+    arguments = ["solve", str(weight_file), "--solver", "nothing-of-this-name", "--out", str(out)]
     done = subprocess.run(["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *command, *arguments], env=environment)
     assert done.returncode == 2
     arguments[3] = "greedy"
