@@ -55,7 +55,8 @@ def test_the_first_error_is_raised(entries: int) -> None:
 @pytest.mark.parametrize("granted", [0, 1, 2])
 def test_threads_that_are_not_granted_are_done_without(monkeypatch: pytest.MonkeyPatch, granted: int) -> None:
     """All work is done by those that there are, by the caller where there are none; errors come with the answers."""
-    start, running = threading.Thread.start, []
+    start = threading.Thread.start
+    running: list[threading.Thread] = []
 
     def refused(thread: threading.Thread) -> None:
         if sum(each.is_alive() for each in running) >= granted:
@@ -65,7 +66,7 @@ def test_threads_that_are_not_granted_are_done_without(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(threading.Thread, "start", refused)
     with Threads(4) as pool:
-        tasks = [pool.submit(lambda k=k: (k, threading.current_thread())) for k in range(12)]  # type: ignore[misc]
+        tasks = [pool.submit(lambda k=k: (k, threading.current_thread())) for k in range(12)]
         failing = pool.submit(int, "seven")
         answers = [task.result() for task in tasks]
         with pytest.raises(ValueError, match="seven"):
