@@ -41,9 +41,7 @@ def check_fits(model: nn.Module, spec: Spec) -> None:
     for weight, reader in spec.readers.items():
         missing = next((layer for layer in reader.layers if layer not in modules), None)
         if missing is not None:
-            raise InvalidSpecError(
-                f"the axis groups say that {missing!r} reads {weight!r}, but the model has none such"
-            )
+            raise InvalidSpecError(f"the axis groups say that layer {missing!r} reads {weight!r}, but there is none")
 
 
 def _check_use(use: AxisUse, tensors: Tensors) -> None:

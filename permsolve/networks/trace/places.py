@@ -48,6 +48,10 @@ class Places:
             name = first.rpartition(".")[0]
         return ""
 
+    def first(self, name: str) -> str:
+        """First name of a module."""
+        return self._first.get(name, name)
+
     def home(self, name: str) -> str:
         """The place that all owners of a module have in common."""
         return self._homes.get(self._first.get(name, ""), "")

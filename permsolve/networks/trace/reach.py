@@ -13,6 +13,7 @@ fit says little, since tensors are sliced, flattened and put side by side. What 
   elsewhere, code that reads both would have to reach into the middle of a module, all of which the example has run:
   these channels are free. So the inner axis of a feed-forward block moves, though the model has a head that the
   example does not reach, and the axis that the head could read does not.
+- A tied parameter is unreached under the name of a layer that was not called, unless that is a table of embeddings.
 - Containers without code of their own (``Sequential``, ``ModuleList``) do not count as modules: who owns them may run
   a part of them, as ``self.body[:2](x)``.
 - What has one entry, or none, has no order, and holds nothing.
@@ -25,7 +26,7 @@ What remains is code that reads channels without having a parameter of its own, 
 tensor. Nothing in the model shows it; give its call as a further example.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +92,7 @@ def _computes(node: torch.fx.Node) -> bool:
     return node.op == "call_function" and operator_name(node) not in SILENT
 
 
-def unreached(tensors: Tensors, traced: Sequence[Exported]) -> tuple[Unreached, ...]:
+def unreached(model: nn.Module, tensors: Tensors, traced: Sequence[Exported], places: Places) -> tuple[Unreached, ...]:
     """The tensors that no example reaches, but for those that are too small to have an order."""
     touched = reached(tensors, traced)
     names: dict[str, list[str]] = {}
@@ -107,7 +108,28 @@ def unreached(tensors: Tensors, traced: Sequence[Exported]) -> tuple[Unreached, 
                 continue
             lengths = frozenset(length for length in tensor.shape if length > 1)
         found.append(Unreached(name, tuple(names[name]), lengths))
-    return tuple(found)
+    return (*found, *_tied(model, names, touched, traced, places))
+
+
+def _tied(
+    model: nn.Module,
+    names: Mapping[str, Sequence[str]],
+    touched: Container[str],
+    traced: Iterable[Exported],
+    places: Places,
+) -> Iterator[Unreached]:
+    """Tensors under names of layers that were not called, when they were read under another name.
+
+    A table of embeddings delivers what it holds to whom it may concern, as under its other name. Other layers read an
+    axis, and nobody knows whose.
+    """
+    ran = frozenset().union(*(one.ran for one in traced))
+    for owner, aliases in names.items():
+        layers = {alias: places.first(alias.rpartition(".")[0]) for alias in aliases}
+        if owner in touched and any(layer in ran for layer in layers.values()):
+            for alias, layer in layers.items():
+                if layer not in ran and not isinstance(model.get_submodule(layer), nn.Embedding):
+                    yield Unreached(alias, (alias,), None)
 
 
 def hold(structure: Structure, scopes: Scopes, among: Sequence[Unreached], axes: Sequence[tuple[int, Indices]]) -> int:

@@ -67,10 +67,10 @@ def trace(model: nn.Module, example_inputs: ExampleInputs, *, free_outputs: Sequ
     tensors = named_tensors(model, [one for graph in graphs for one in constants(graph.traced.program)])
     free = _free_outputs([graph.traced.outputs for graph in graphs if not graph.training], free_outputs)
     read = [readings(graph.traced.program) for graph in graphs]
-    beyond = unreached(tensors, [graph.traced for graph in graphs])
+    places = Places(model)
+    beyond = unreached(model, tensors, [graph.traced for graph in graphs], places)
     layouts = layouts_of(model, tensors.owner)
     divided = _divided(tensors, read)
-    places = Places(model)
     pinned: set[tuple[str, int]] = set()
     held: dict[str, str] = {}
     for _ in range(_ROUNDS):
