@@ -74,7 +74,7 @@ def convert(
     files = account_for_files(folder, wishes)
     check_space(target, folder, files)
     loaded = load(folder, wishes)
-    wishes.check([*folder.shards, *(file.as_posix() for file in files.copied), *files.left_out, *loaded.tensors.unused])
+    wishes.check([*(file.as_posix() for file in files.copied), *files.left_out, *loaded.tensors.unused])
     with workplace(target) as new:
         outcome = change(loaded, ResumingExecutor(solved_folder(target), on_done))
         write_checkpoint(loaded, files, new)

@@ -67,7 +67,9 @@ class Wishes:
         for option, globs in (("--leave-out", self.leave_out), ("--unchanged", self.unchanged)):
             for glob in globs:
                 if not any(matches(name, (glob,)) for name in known):
-                    raise InvalidOptionError(f"{option} {glob!r}: there is no such file, and no tensor that needs it")
+                    raise InvalidOptionError(
+                        f"{option} {glob!r}: no file beside the model and no tensor unknown to it has such a name"
+                    )
 
 
 @dataclass(frozen=True, slots=True)

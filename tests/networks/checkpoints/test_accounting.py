@@ -165,8 +165,7 @@ def test_the_options(tmp_path: Path) -> None:
     assert set(json.loads((out / INDEX).read_text())["weight_map"]) == {*index["weight_map"]} - {*extra} | {
         "probe.weight"
     }
-    model, found = hf.LlamaForCausalLM.from_pretrained(out, output_loading_info=True)
-    assert found["missing_keys"] == set()
+    model: Any = hf.LlamaForCausalLM.from_pretrained(out)
     ids = torch.arange(24).view(2, 12)
     with torch.no_grad():
         before = hf.LlamaForCausalLM.from_pretrained(source)(ids).logits

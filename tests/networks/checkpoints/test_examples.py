@@ -39,8 +39,9 @@ BART: dict[str, Any] = {
 
 
 def _llava() -> Any:
-    config = hf.LlavaConfig(vision_config=VISION, text_config=LLAMA, image_token_id=99)
-    return hf.LlavaForConditionalGeneration(config)
+    return hf.LlavaForConditionalGeneration(
+        hf.LlavaConfig(vision_config=VISION, text_config=LLAMA, image_token_index=99)
+    )
 
 
 def _qwen_audio() -> Any:

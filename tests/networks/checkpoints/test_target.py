@@ -1,6 +1,9 @@
 """The folder that is written: refused before any work, or there as a whole, or not at all."""
 
 import errno
+import os
+import shutil
+import tempfile
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +16,7 @@ pytest.importorskip("transformers")
 import torch
 
 from permsolve.errors import InvalidOptionError
-from permsolve.networks.checkpoints import conversion, target, writing
+from permsolve.networks.checkpoints import conversion, writing
 from permsolve.networks.checkpoints.conversion import convert
 from permsolve.networks.checkpoints.files import Wishes
 from permsolve.networks.checkpoints.loading import Loaded
@@ -59,7 +62,7 @@ def test_the_whole_folder_and_nothing_else(tmp_path: Path) -> None:
 
 def test_too_little_space_shows_before_the_model_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The room that is needed is known from the files."""
-    monkeypatch.setattr(target.shutil, "disk_usage", lambda _: Usage(1 << 30, 0, 1 << 16))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1 << 30, 0, 1 << 16))
     monkeypatch.setattr(conversion, "load", None)
     with pytest.raises(InvalidOptionError, match=r"not enough space.* MiB") as caught:
         _convert(tmp_path)
@@ -74,7 +77,7 @@ def test_what_the_disk_says(where: str, tmp_path: Path, monkeypatch: pytest.Monk
     def fails(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS if where == "mkdtemp" else errno.ENOSPC, "no room")
 
-    monkeypatch.setattr(target.tempfile if where == "mkdtemp" else writing, where, fails)
+    monkeypatch.setattr(tempfile if where == "mkdtemp" else writing, where, fails)
     with pytest.raises((OSError, InvalidOptionError), match="no room") as caught:
         _convert(tmp_path)
     assert str(tmp_path / "out") in str(caught.value)
@@ -141,14 +144,14 @@ def test_force_replaces_all_or_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     """When the new folder cannot take the place of the old one, the old one is there as it was."""
     _convert(tmp_path)
     (tmp_path / "out" / "mine.txt").write_text("mine")
-    replace = target.os.replace
+    replace = os.replace
 
     def fails(old: Path, new: Path) -> None:
         if Path(old).name == "new":
             raise OSError(errno.EIO, "no", str(old))
         replace(old, new)
 
-    monkeypatch.setattr(target.os, "replace", fails)
+    monkeypatch.setattr(os, "replace", fails)
     with pytest.raises(OSError, match="no"):
         _convert(tmp_path, force=True)
     assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
