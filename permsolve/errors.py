@@ -22,21 +22,29 @@ class InvalidOptionError(PermsolveError, ValueError):
 
 
 class MemoryLimitError(InvalidOptionError):
-    """A memory limit is less than what one layer needs alone.
+    """A memory limit is less than what one layer needs alone, or memory ran out.
 
     Attributes
     ----------
-    limit, needed : int
-        Bytes.
+    limit : int or None
+        Bytes; None where memory ran out.
+    needed : int
+        Bytes that the layer needs alone, or that all sums need at a time.
     layer : str
-        Name of the weight.
+        Name of the weight, or of the one that needs most.
     """
 
-    def __init__(self, limit: int, needed: int, layer: str) -> None:
+    def __init__(self, limit: int | None, needed: int, layer: str) -> None:
         super().__init__(limit, needed, layer)
         self.limit, self.needed, self.layer = limit, needed, layer
 
     def __str__(self) -> str:
+        if self.limit is None:
+            return (
+                f"out of memory: the moments need {self.needed} bytes at a time, those of {self.layer} the most: give "
+                "a smaller memory_limit= (bytes at a time) with spool= (a folder), smaller batches, or leave layers "
+                "out with exclude="
+            )
         return (
             f"memory_limit={self.limit} is less than the {self.needed} bytes that {self.layer} needs alone: give more, "
             "leave it out with exclude=, or calibrate with moments='diagonal'"

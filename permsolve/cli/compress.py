@@ -100,6 +100,11 @@ def compress(
     try:
         return run_conversion("compress", out, convert, report, quiet)
     except MemoryLimitError as error:
+        if error.limit is None:
+            raise InvalidOptionError(
+                f"out of memory: calibration needs {error.needed / GIB:.3g} GiB at a time, {error.layer} the most: "
+                "give a smaller --memory-limit or --length, or leave layers out with --exclude"
+            ) from error
         raise InvalidOptionError(
             f"--memory-limit {error.limit / GIB:.3g} GiB is less than the {error.needed / GIB:.3g} GiB that "
             f"{error.layer} needs alone: give more, or leave it out with --exclude"

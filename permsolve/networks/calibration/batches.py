@@ -1,7 +1,7 @@
 """Calibration data: batches, and what a model is called with for one of them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from permsolve.errors import InvalidOptionError
+from permsolve.networks.calibration.memory import ran_out
 from permsolve.networks.calibration.padding import Padding
 from permsolve.networks.trace.export import calling
 
@@ -75,6 +76,7 @@ def call(
         if padding is not None:
             stack.enter_context(padding.followed(batch, moved, number))
         stack.enter_context(calling(f"batch {number}", _REMEDY))
+        stack.enter_context(_memory_named(number))
         if isinstance(moved, Tensor):
             model(moved)
         elif isinstance(moved, dict):
@@ -86,6 +88,20 @@ def call(
                 f"batch {number} is a {type(batch).__name__}: a batch is a tensor, a tuple of arguments, or a dict of "
                 "arguments by name"
             )
+
+
+@contextmanager
+def _memory_named(number: int) -> Iterator[None]:
+    """Say of running out of memory in the model itself with which batch, and what helps."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out(error):
+            raise
+        raise InvalidOptionError(
+            f"out of memory while the model reads batch {number}: give smaller batches (shorter texts: --length), or a "
+            "smaller memory_limit= (--memory-limit) for what is summed up meanwhile"
+        ) from error
 
 
 def _moved(value: Any, device: torch.device | None) -> Any:

@@ -16,6 +16,7 @@ from permsolve.networks.calibration.batches import Batches, call
 from permsolve.networks.calibration.calibration import Calibration
 from permsolve.networks.calibration.geometry import Geometry
 from permsolve.networks.calibration.matching import column_norms
+from permsolve.networks.calibration.memory import memory_named
 from permsolve.networks.calibration.padding import AUTO, Mask, Padding
 from permsolve.networks.calibration.sharing import Diverged, Notes, Tokens
 from permsolve.networks.calibration.sums import Sums
@@ -87,7 +88,7 @@ def calibrate(
     InvalidOptionError
         When an argument cannot be used, there is no batch, or batches that can be read once are needed again.
     MemoryLimitError
-        When a layer needs more than the limit alone.
+        When a layer needs more than the limit alone, or memory runs out.
     InvalidNetworkError
         When the model is no module, has no such layer or no values, or cannot be called with a batch, or a layer reads
         NaN or infinity.
@@ -184,8 +185,10 @@ class _Run:
             chosen = {name: leaders[name] for leader in block for name in members[leader]}
             self._pass(chosen, sums, [name for name in products if name in chosen], number, len(blocks))
             for leader in block:
+                needs = self._needs(sums)
                 total = sums.pop(leader)
-                moments = total.moments()
+                with memory_named(*needs):
+                    moments = total.moments()
                 if moments is not None and total.idle:
                     self.padding.notes[leader] = idle_parts(total)
                 if moments is not None:
@@ -207,7 +210,8 @@ class _Run:
             if leader == name:
                 with self.padding.apart():
                     hidden = self.padding.hidden(name, x, not geometry.kernel)
-                    sums[name].add(x, geometry, done, hidden)
+                    with memory_named(*self._needs(sums)):
+                        sums[name].add(x, geometry, done, hidden)
             elif not notes.agree(name, leader):
                 raise Diverged(name)
 
@@ -222,13 +226,22 @@ class _Run:
                 if self.progress is not None:
                     self.progress(number * self.batches.count + done, passes * self.batches.count)
 
+    def _size(self, name: str) -> int:
+        """Bytes that the sums of a weight need."""
+        groups, features = self.shapes[name]
+        return groups * features * (features if self.full else 1) * _BYTES
+
+    def _needs(self, names: Iterable[str]) -> tuple[int, str]:
+        """Bytes that the sums of some weights need at a time, and the one that needs most."""
+        sizes = {name: self._size(name) for name in names}
+        return sum(sizes.values()), max(sizes, key=sizes.__getitem__)
+
     def _blocks(self, members: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
         """Layers that are summed up at the same time."""
         block: list[str] = []
         used = 0
         for leader in members:
-            groups, features = self.shapes[leader]
-            size = groups * features * (features if self.full else 1) * _BYTES
+            size = self._size(leader)
             if self.memory_limit is not None and size > self.memory_limit:
                 raise MemoryLimitError(self.memory_limit, size, leader)
             if block and self.memory_limit is not None and used + size > self.memory_limit:
@@ -302,4 +315,7 @@ def running(model: nn.Module, device: torch.device | str | None) -> Iterator[tor
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(mode(model, False))
         stack.enter_context(torch.no_grad())
+        used = {tensor.device for tensor in tensors} | ({target} if target is not None else set())
+        cuda = [one for one in used if one.type == "cuda"]
+        stack.enter_context(torch.random.fork_rng(devices=cuda))  # of models that draw in evaluation, too
         yield target
