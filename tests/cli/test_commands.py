@@ -105,6 +105,18 @@ def test_all_tensors_of_a_model(run: Run, tmp_path: Path) -> None:
     assert run("solve", model, "--tensor", "fc.weight", *QUICK, "--quiet").code == 0
 
 
+def test_check_along_another_axis(run: Run, tmp_path: Path) -> None:
+    """A layer may store (in, out), which a file does not say: the verdict names the axis, and it can be given."""
+    weight = np.zeros((8, 6), np.float32)
+    weight[:2], weight[4:6] = 1.0, 2.0
+    np.save(tmp_path / "w.npy", weight)
+    answer = run("check", tmp_path / "w.npy")
+    assert answer.code == 1
+    assert "--axis 0" in answer.out
+    assert run("check", tmp_path / "w.npy", "--axis", "0").code == 0
+    assert run("check", tmp_path / "w.npy", "--axis", "2").code == 2
+
+
 def test_check_all(run: Run, tmp_path: Path) -> None:
     """A line for every tensor that solve --all would handle; exit code 1 when any breaks the pattern."""
     model = tmp_path / "m.safetensors"
