@@ -65,7 +65,8 @@ def check(
         if broken.size == 0:
             verdict = f"all {rows} rows of {columns} columns follow {parsed}"
         else:
-            verdict = f"not {parsed}: {broken.size} of {rows} rows break it: {_listed(broken)}{_elsewhere(weight, axis, parsed)}"
+            verdict = f"not {parsed}: {broken.size} of {rows} rows break it: {_listed(broken)}"
+            verdict += _elsewhere(weight, axis, parsed)
             code = ExitCode.CHECK_FAILED
         _say(info.name, verdict)
     if not every:
