@@ -7,11 +7,11 @@
 >>> reordered = result.apply(weight)
 """
 
-import importlib
-import logging
-from typing import TYPE_CHECKING, Any
-
+# Nothing is imported here: what Python loads before the command line hears of Ctrl-C ends in a traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from permsolve.api import default_time_limit, solve
     from permsolve.bound import Bound, upper_bound
     from permsolve.certificate import Certificate
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from permsolve.verification import Verification, verify
 
 __version__ = "0.1.0"
-
-logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 # Loaded on first use (SPEC 1), so that importing the package costs nothing.
 _EXPORTS = {
@@ -83,9 +81,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
     return getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
 
 

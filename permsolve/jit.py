@@ -21,6 +21,8 @@ from permsolve.errors import SolverUnavailableError
 from permsolve.signals import signals_wait
 
 _log = logging.getLogger(__name__)
+# A library is quiet unless the program wants to hear of it. Not in the package's __init__: loading it takes too long.
+logging.getLogger("permsolve").addHandler(logging.NullHandler())
 _REMEDY = "set NUMBA_CACHE_DIR to a folder that can be written to"
 
 _COMPILES = is_jitted(numba.njit(lambda: None))

@@ -1,5 +1,11 @@
 """The command line, ``permsolve`` or ``python -m permsolve``."""
 
-from permsolve.cli.entry import main
+import sys
+
+try:
+    from permsolve.cli.entry import main
+except KeyboardInterrupt:  # nothing listens for it before that is loaded
+    sys.stderr.write("permsolve: error: interrupted: nothing was written\n")
+    raise SystemExit(130) from None
 
 __all__ = ["main"]
