@@ -313,3 +313,22 @@ def test_a_hand_written_spec_without_readers_says_so() -> None:
         "no axis group names its input axis; no gather: "
         "the axis groups do not say which layers read its weight (readers)"
     )
+
+
+class _Picked(nn.Module):
+    """Reads as many rows as a mask has, as so many for each sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(8, 16), nn.Linear(16, 8)
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> Any:
+        return self.down(self.up(x)[mask].view(x.shape[0], -1, 16)[:, -1])
+
+
+def test_a_view_whose_lengths_depend_on_data_pins_what_it_reads() -> None:
+    mask = torch.zeros(2, 5, dtype=torch.bool)
+    mask[:, 3:] = True
+    spec = networks.trace(_Picked(), (torch.randn(2, 5, 8), mask))
+    assert spec.groups == ()
+    assert "aten.view" in spec.notes
