@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from permsolve.errors import InvalidOptionError
 from permsolve.networks.calibration.memory import ran_out
@@ -36,13 +37,20 @@ class Batches:
         missing = object()
         self.first: Any = next(iterator, missing)
         if self.first is missing:
-            raise InvalidOptionError("batches has no batch: give at least one")
+            raise InvalidOptionError(
+                "batches has no batch, or none is left of what can be read only once: give a list with at least one"
+            )
+        self._read: Iterator[Any] | None = iterator
         self._rest: Iterator[Any] | None = iterator if self.once else None
         self.count = len(batches) if isinstance(batches, Sized) else 0
 
     def __iter__(self) -> Iterator[Any]:
         if not self.once:
-            return iter(self._batches)
+            again = iter(self._batches)
+            if again is not self._read or isinstance(self._batches, DataLoader):  # whose workers stay, and start anew
+                self._read = None
+                return again
+            self.once, self._rest = True, again  # it goes on after the first one
         if self._rest is None:
             raise InvalidOptionError(
                 "batches can be read only once, and the calibration needs them again: give a list or another iterable "

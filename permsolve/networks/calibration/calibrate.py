@@ -225,6 +225,10 @@ class _Run:
                         raise Diverged(name)
                 if self.progress is not None:
                     self.progress(number * self.batches.count + done, passes * self.batches.count)
+        if not done:
+            raise InvalidOptionError(
+                "batches has no batch when it is read again: give a list or another iterable that starts anew"
+            )
 
     def _size(self, name: str) -> int:
         """Bytes that the sums of a weight need."""

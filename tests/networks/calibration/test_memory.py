@@ -1,5 +1,7 @@
 """Running out of memory names what helps, and nothing of a calibration stays in the model."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -70,3 +72,25 @@ def test_the_model_and_random_numbers_are_as_they_were(error: BaseException | No
             networks.calibrate(model, [torch.ones(2, 4)])
     assert torch.equal(torch.get_rng_state(), state)
     untouched(model)
+
+
+class Hidden:
+    """An iterable that hides that it can be read only once; or whose second reading gives nothing."""
+
+    def __init__(self, batches: list[Tensor], empty: bool) -> None:
+        self.iterator, self.empty, self.times = iter(batches), empty, 0
+
+    def __iter__(self) -> Iterator[Tensor]:
+        self.times += 1
+        return iter([]) if self.empty and self.times > 1 else self.iterator
+
+
+def test_what_can_be_read_once_only() -> None:
+    """All of it counts where one pass is enough; otherwise it is refused."""
+    x = torch.randn(3, 2, 4)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 4))
+    assert networks.calibrate(model, Hidden(list(x), False))["0.weight"].samples == 6
+    with pytest.raises(InvalidOptionError, match="read only once"):
+        networks.calibrate(model, Hidden(list(x), False), memory_limit=800)
+    with pytest.raises(InvalidOptionError, match="read again"):
+        networks.calibrate(model, Hidden(list(x), True))
