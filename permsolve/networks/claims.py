@@ -109,5 +109,5 @@ def _staying(tensor: torch.Tensor, uses: Iterable[AxisUse]) -> torch.Tensor:
 def _checksum(tensor: torch.Tensor) -> int:
     flat, total = tensor.contiguous().reshape(-1), 0
     for start in range(0, flat.numel(), _CHUNK):
-        total = zlib.crc32(memoryview(flat[start : start + _CHUNK].cpu().view(torch.uint8).numpy()), total)
+        total = zlib.crc32(flat[start : start + _CHUNK].cpu().view(torch.uint8).numpy().tobytes(), total)
     return total

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from permsolve import networks
 from permsolve.errors import InvalidOptionError, InvalidSpecError
+from permsolve.networks.claims import Claims
 from tests.networks.running import BRIEF, randomised, relative_error, tensors
 
 FAST: dict[str, Any] = {**BRIEF, "solver": "random"}
@@ -90,7 +91,7 @@ class Adapted(Base):
 
     def _adapted(self, x: Tensor) -> Tensor:
         hidden = torch.relu(self.one.up(x))
-        down: Tensor = self.one.down(self.one.adapter(hidden) if self.on else hidden)
+        down: Tensor = self.one.down(self.one.get_submodule("adapter")(hidden) if self.on else hidden)
         return down
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Adapted":
@@ -208,7 +209,7 @@ class Held(Base):
         self.view = nn.ModuleList([self.two.up])
 
     def second(self, x: Tensor) -> Tensor:
-        return self.aux(self.view[0](x[:, :8].repeat(1, 2)))  # type: ignore[no-any-return]
+        return self.aux(self.view.get_submodule("0")(x[:, :8].repeat(1, 2)))  # type: ignore[no-any-return]
 
 
 class Flat(nn.Module):
@@ -393,9 +394,10 @@ def test_unclear_examples(example: Any, words: str) -> None:
 
 def test_calls() -> None:
     """What is no call is none; one call may be written in many ways."""
-    for arguments in ((3,), ((), {3: 4}), ((), {}, 5)):
+    wrong: list[Any] = [(3,), ((), {3: 4}), ((), {}, 5)]
+    for arguments in wrong:
         with pytest.raises(InvalidOptionError, match="a Call has a tuple of arguments"):
-            networks.Call(*arguments)  # type: ignore[arg-type]
+            networks.Call(*arguments)
     x = torch.ones(5, 12)
     specs = [networks.trace(Base(), one) for one in (x, [x], {"x": x})]
     assert len({str(spec.to_dict()) for spec in specs}) == 1
@@ -507,4 +509,40 @@ def test_axis_groups_of_another_model_are_refused(change: str, words: str, verif
     with pytest.raises(InvalidSpecError, match=words) as caught:
         networks.permute_(model, (torch.ones(5, 12),), spec=spec, verify=verify, **FAST)
     assert "\n" not in str(caught.value)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def _half_spec(unreached: tuple[str, ...] = ()) -> networks.Spec:
+    """The first eight outputs of the first layer of :func:`_mlp`."""
+    shapes = {"0.weight": (24, 12), "0.bias": (24,), "2.weight": (16, 24)}
+    places = torch.arange(8)[:, None].numpy()
+    uses = tuple(networks.AxisUse(name, int(name == "2.weight"), places) for name in shapes)
+    return networks.Spec((networks.AxisGroup("g", 8, uses),), shapes, unreached=unreached)
+
+
+@pytest.mark.parametrize(("name", "place", "claimed"), [
+    ("0.weight", 7, True), ("0.bias", 7, True), ("0.weight", 8, False), ("0.bias", 8, False), ("4.weight", 0, False),
+])  # fmt: skip
+def test_only_what_is_claimed_moves(name: str, place: int, claimed: bool) -> None:
+    """The second net: entries outside of the groups that are permuted are as they were."""
+    model = _mlp()
+    claims = Claims(model, _half_spec(), {"g"})
+    claims.check(model)
+    with torch.no_grad():
+        model.get_parameter(name)[place] += 1.0
+    if claimed:
+        claims.check(model)
+        return
+    with pytest.raises(networks.VerificationError, match=f"entries of '{name}' would change that belong to no"):
+        claims.check(model)
+
+
+def test_a_plan_that_moves_what_was_not_reached_is_refused() -> None:
+    """Whatever made it; the model is as it was."""
+    model = _mlp()
+    before = deepcopy(model.state_dict())
+    with pytest.raises(
+        networks.VerificationError, match=r"'0.weight' would move, though the example inputs do not reac"
+    ):
+        networks.permute_(model, (torch.ones(5, 12),), spec=_half_spec(("0.weight",)), **FAST)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())

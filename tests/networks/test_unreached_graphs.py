@@ -103,7 +103,7 @@ def _check(number: int) -> bool:
 
 def test_half_reached_graphs() -> None:
     """A few on every run, in some of which something moves."""
-    assert any([_check(number) for number in range(6)])
+    assert any([_check(number) for number in range(4)])
 
 
 @pytest.mark.slow
