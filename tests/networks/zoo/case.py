@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from permsolve.networks.prunable import prunable_weights
+from permsolve.networks.matrices import Matrices
 
 Expectation = Literal["permuted", "refused", "untraceable"]
 Inputs = tuple[Tensor, ...] | dict[str, Tensor]
@@ -57,9 +57,11 @@ class Case:
         return "permuted" if self.permuted else "refused"
 
     def coverage(self, model: nn.Module) -> float:
-        """Share of the elements of prunable weights whose input axis can be permuted."""
-        weights = {weight.module_name: weight.tensor.numel() for weight in prunable_weights(model)}
-        return sum(share * weights[name] for name, share in self.shares.items()) / max(1, sum(weights.values()))
+        """Least share of the elements of all matrices that can be permuted, by the layers that are named."""
+        matrices = Matrices.of(model)
+        weights = {weight.module_name: weight for weight in matrices.weights if weight.attribute == "weight"}
+        named = sum(share * weights[name].tensor.numel() for name, share in self.shares.items())
+        return named / max(1, matrices.multiplied)
 
 
 class Net(nn.Module):
