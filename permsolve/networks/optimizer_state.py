@@ -39,7 +39,7 @@ ELEMENTWISE = frozenset(
 FACTORS = {"exp_avg_sq_row": -1, "exp_avg_sq_col": -2, "exp_avg_res_row": -1, "exp_avg_res_col": -2}
 
 _PLAIN = (type(None), bool, int, float, str)
-_REMEDY = "clear it first (zero_grad, or a new optimizer)"
+_REMEDY = "give no optimizer, and make a new one afterwards"
 
 
 class OptimizerState:
@@ -182,7 +182,7 @@ def check_optimizer(optimizer: object, elementwise: object) -> None:
     """
     stateful = isinstance(getattr(optimizer, "state", None), Mapping) and hasattr(optimizer, "param_groups")
     inner = isinstance(getattr(optimizer, "optimizer", None), torch.optim.Optimizer)
-    wanted = "a torch.optim.Optimizer" + (", such as its attribute optimizer" if inner and not stateful else "")
+    wanted = "a torch.optim.Optimizer" + (", as its attribute optimizer is" if inner and not stateful else "")
     require(optimizer is None or stateful, "optimizer", wanted, optimizer)
     named = isinstance(elementwise, Collection) and not isinstance(elementwise, str)
     named = named and all(isinstance(name, str) for name in elementwise)  # type: ignore[attr-defined]
@@ -227,4 +227,5 @@ def _refusal(kind: object, value: Any, name: str, parameter: Tensor) -> InvalidS
             f"a number for each entry or belongs to one axis: name it in elementwise= in the first case, or {_REMEDY}"
         )
     what = f"of shape {tuple(value.shape)} ({value.layout})" if isinstance(value, Tensor) else type(value).__name__
-    return InvalidSpecError(f"{kind!r} of {name!r}, {what}, cannot follow a parameter of shape {shape}: {_REMEDY}")
+    remedy = "clear it first with zero_grad()" if value is parameter.grad else _REMEDY
+    return InvalidSpecError(f"{kind!r} of {name!r}, {what}, cannot follow a parameter of shape {shape}: {remedy}")

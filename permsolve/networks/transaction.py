@@ -57,6 +57,11 @@ class Transaction:
         if back is not None:
             note.how = back  # the entries are all there now
 
+    def keep_entries(self, tensor: Tensor) -> None:
+        """Note the entries of a tensor, for what others will write to it."""
+        with writing(tensor):
+            self._undo.append(_Write(tensor, tensor.clone()).undo)
+
     def keep_memory(self, tensor: Tensor) -> None:
         """Note where the entries of a tensor lie, for what gives it other memory and leaves this as it is."""
         with writing(tensor):

@@ -24,6 +24,8 @@ from permsolve.networks.report import Report
 from permsolve.networks.sparse.forms import dense_shape, is_sparse
 from permsolve.networks.sparse.hardware import Cuda, Hardware
 from permsolve.networks.sparse.packing import PackedWeight, pack, unpack
+from permsolve.networks.transaction import all_or_nothing, transaction
+from permsolve.networks.writing import check_writable
 from permsolve.pattern import Pattern
 from permsolve.permutation import check_permutation
 from permsolve.versions import versions
@@ -145,6 +147,7 @@ def save_sparse(
     return manifest
 
 
+@all_or_nothing
 def load_sparse(model: nn.Module, path: str | PathLike[str]) -> Manifest:
     """Read a file of :func:`save_sparse` into a model of the same architecture, whose weights are dense afterwards.
 
@@ -156,7 +159,8 @@ def load_sparse(model: nn.Module, path: str | PathLike[str]) -> Manifest:
     FileFormatError
         When the file is no such file, or a damaged one.
     InvalidNetworkError
-        When the model has other parameters, or masks, or is sparse already. It is then as it was.
+        When the model has other parameters, or masks, or is sparse already, or cannot be written to. It is then as it
+        was: until the end the old values are kept, too.
     """
     source = Path(path)
     if any(is_sparse(layer) for layer in model.modules()):
@@ -182,7 +186,13 @@ def load_sparse(model: nn.Module, path: str | PathLike[str]) -> Manifest:
             f"{source}: {wrong[0]} is not in both the file and the model, or not of the same shape: load into the "
             "architecture that was saved (with its gathers, if it had some: networks.apply_)"
         )
-    model.load_state_dict(state)
+    targets = {id(tensor): (name, tensor) for name, tensor in model.state_dict(keep_vars=True).items()}
+    check_writable(targets.values())
+    with transaction() as changes:
+        for _, tensor in targets.values():
+            changes.keep_entries(tensor)
+        with torch.inference_mode(any(tensor.is_inference() for _, tensor in targets.values())):
+            model.load_state_dict(state)
     return manifest
 
 
