@@ -33,6 +33,7 @@ from permsolve.networks.trace.tensors import strange
 from permsolve.networks.transaction import all_or_nothing, apart, transaction
 from permsolve.networks.verify import Reference
 from permsolve.networks.worth import Worth
+from permsolve.networks.writing import check_present
 from permsolve.pattern import Pattern
 from permsolve.registry import get_solver
 from permsolve.result import Result
@@ -165,7 +166,7 @@ def permute_(
         check_fits(model, spec)
         spec = replace(spec, layouts=layouts_of(model, spec.aliases))
     _refuse_masks(model)
-    _refuse_meta(model)
+    check_present(model)
     chosen = _chosen(model, include, exclude)
     worth = worth.checked(chosen)
     before = sum(_kept(weight, parsed, worth) for weight in chosen)
@@ -246,17 +247,6 @@ def _refuse_masks(model: nn.Module) -> None:
             raise InvalidNetworkError(
                 f"{name.partition('.parametrizations.')[0]} is under a mask of prune_, and a permutation would break "
                 "up its groups: permute before pruning, or make the zeros final with networks.finalize_ first"
-            )
-
-
-def _refuse_meta(model: nn.Module) -> None:
-    """Also of a single layer: what follows an axis must be there, whether or not its layer is chosen."""
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if tensor.is_meta:
-            raise InvalidNetworkError(
-                f"{name} is on the meta device and has no values (a model that is not loaded, or a layer that is "
-                "offloaded): load the weights first, all of them onto a device, or ask for the axis groups alone with "
-                "networks.trace"
             )
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from permsolve.errors import InvalidNetworkError
 
 _PLAIN = (Tensor, nn.Parameter)
 _FLOAT8 = "float8"
+_FREED = "its memory was set free (a model that is sharded or offloaded): gather the whole weights first"
 # Where Linux says which memory of this process may be written to.
 _MAPS = Path("/proc/self/maps")
 
@@ -49,15 +51,36 @@ def obstacle_to_writing(tensor: Tensor, protected: "ReadOnlyMemory | None" = Non
             "several of its entries are one in memory (an expanded tensor): give it memory of its own with "
             ".detach().clone(memory_format=torch.contiguous_format)"
         )
-    if tensor.numel() and tensor.untyped_storage().nbytes() < _extent(tensor) * tensor.element_size():
-        return "its memory was set free (a model that is sharded or offloaded): gather the whole weights first"
+    if _is_freed(tensor):
+        return _FREED
     if (protected or ReadOnlyMemory()).has(tensor):
         return "its memory is read-only (a memory map): give it memory of its own with .clone()"
     return None
 
 
-def check_writable(tensors: Iterable[tuple[str, Tensor]]) -> None:
+def check_present(model: nn.Module) -> None:
+    """Refuse a model of which a parameter or buffer has no values, whether or not that is to be written to.
+
+    Raises
+    ------
+    InvalidNetworkError
+        With the name of the first.
+    """
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_meta:
+            raise InvalidNetworkError(
+                f"{name} is on the meta device and has no values (a model that is not loaded, or a layer that is "
+                "offloaded): load the weights first, all of them onto a device, or ask for the axis groups alone with "
+                "networks.trace"
+            )
+        if type(tensor) in _PLAIN and not is_lazy(tensor) and _is_freed(tensor):
+            raise InvalidNetworkError(f"{name} has no values, since {_FREED}")
+
+
+def check_writable(tensors: Iterable[tuple[str, Tensor]], otherwise: str = "") -> None:
     """Refuse tensors, given with their names, that cannot be written to where they stand.
+
+    ``otherwise`` is a further remedy.
 
     Raises
     ------
@@ -68,7 +91,7 @@ def check_writable(tensors: Iterable[tuple[str, Tensor]]) -> None:
     for name, tensor in tensors:
         why = obstacle_to_writing(tensor, protected)
         if why is not None:
-            raise InvalidNetworkError(f"{name} cannot be changed in place, since {why}")
+            raise InvalidNetworkError(f"{name} cannot be changed in place, since {why}{otherwise}")
 
 
 def is_float8(tensor: Tensor) -> bool:
@@ -85,6 +108,13 @@ def overlaps_itself(tensor: Tensor) -> bool:
                 return tensor.numel() > 0
             reach += stride * (extent - 1)
     return False
+
+
+def _is_freed(tensor: Tensor) -> bool:
+    """Whether a dense tensor is larger than the memory that it has."""
+    if tensor.layout != torch.strided or not tensor.numel():
+        return False
+    return tensor.untyped_storage().nbytes() < _extent(tensor) * tensor.element_size()
 
 
 def _extent(tensor: Tensor) -> int:

@@ -42,7 +42,7 @@ class _Functions(TorchFunctionMode):
         self.count = count
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.__name__ == "__get__":  # an attribute
+        if func.__name__ in ("__get__", "_set_grad_enabled"):  # an attribute, and a switch of torch: no operators
             return func(*args, **(kwargs or {}))
         return self.count.call(func, args, kwargs)
 

@@ -16,9 +16,11 @@ from permsolve.networks.compression.report import CompressionReport
 from permsolve.networks.permute import permute_
 from permsolve.networks.prunable import NameFilter, prunable_weights
 from permsolve.networks.pruning import finalize_, is_nm, prune_
+from permsolve.networks.pruning.prune import check_sources
 from permsolve.networks.trace.calls import ExampleInputs
 from permsolve.networks.trace.export import called, check_module
 from permsolve.networks.transaction import all_or_nothing
+from permsolve.networks.writing import check_present
 from permsolve.pattern import Pattern
 from permsolve.stopping import StoppingCriterion
 
@@ -83,6 +85,8 @@ def compress_(
         the weights were is kept, too.
     """
     check_module(model)
+    check_present(model)
+    check_sources(prunable_weights(model, include, exclude))
     parsed, chosen = Pattern.parse(pattern), get_recipe(recipe)
     checked_time_limit(time_limit)
     checked_workers(workers)

@@ -46,6 +46,8 @@ def overlapping(one: Tensor, other: Tensor) -> bool:
     """Whether two different tensors share memory."""
     if one is other or one.device != other.device or 0 in (one.numel(), other.numel()):
         return False
+    if one.layout != torch.strided or other.layout != torch.strided:
+        return False
     (start, end), (other_start, other_end) = _span(one), _span(other)
     return start < other_end and other_start < end
 

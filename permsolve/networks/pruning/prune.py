@@ -34,6 +34,7 @@ from permsolve.saliency import AnySaliency, Saliency, get_saliency
 from permsolve.weights import as_weight
 
 _SHORT = "it reads no more inputs than the pattern keeps of each group"
+_EXCLUDE = "leave the layer out with exclude="
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,7 @@ def prune_(
     chosen = prunable_weights(model, include, exclude)
     if not chosen:
         raise InvalidNetworkError(f"{type(model).__name__} has no layer with a weight to prune")
+    check_sources(chosen)
     users: defaultdict[int, list[Holder]] = defaultdict(list)
     parameters: dict[int, tuple[Tensor, str]] = {}
     for parameter, holder in holders(model):
@@ -151,7 +153,6 @@ def prune_(
     plans = [_Plan(weight, _places(weight, users, parameters)) for weight in chosen]
     short = {plan.weight.name: _SHORT for plan in plans if plan.weight.tensor.shape[1] <= parsed.n}
     plans = [plan for plan in plans if plan.weight.name not in short]
-    check_writable((plan.weight.name, source) for plan in plans for source in _sources(plan))
     if update is not None:
         for plan in plans:
             _check_updatable(plan)
@@ -227,6 +228,18 @@ def _write(masks: Masks, plan: _Plan, pattern: Pattern, fitted: Fit, changes: Tr
         masks.errors[plan.weight.name] = fitted.error
 
 
+def check_sources(weights: Iterable[PrunableWeight]) -> None:
+    """Refuse weights whose parameters cannot be written to, or are not there as a whole."""
+    sources = [(weight.name, source) for weight in weights for source in weight.sources() if not is_lazy(source)]
+    check_writable(sources, f", or {_EXCLUDE}")
+    for name, source in sources:
+        if not source.numel():
+            raise InvalidNetworkError(
+                f"{name} has shape {tuple(source.shape)} and no entries (is the model sharded or offloaded?): "
+                f"gather the whole weights first, or {_EXCLUDE}"
+            )
+
+
 def _places(
     weight: PrunableWeight, users: dict[int, list[Holder]], parameters: dict[int, tuple[Tensor, str]]
 ) -> list[Holder]:
@@ -241,8 +254,6 @@ def _places(
     (source,) = weight.sources()
     if is_lazy(source):
         raise InvalidNetworkError(f"{weight.name} has no shape yet: run the model once before pruning it")
-    if source.is_meta:
-        raise InvalidNetworkError(f"{weight.name} is on the meta device and has no values: load the weights first")
     for other, name in parameters.values():
         if not is_lazy(other) and overlapping(source, other):
             raise InvalidNetworkError(
@@ -256,15 +267,6 @@ def _places(
             "remove the parametrization, or exclude the layer"
         )
     return places
-
-
-def _sources(plan: _Plan) -> Iterator[Tensor]:
-    """The parameters that a weight is, or is computed from."""
-    place = plan.places[0]
-    if parametrize.is_parametrized(place.module, place.attribute):
-        yield from place.module.get_submodule(f"parametrizations.{place.attribute}").parameters(recurse=False)
-    else:
-        yield place.module.get_parameter(place.attribute)
 
 
 def _foreign(place: Holder) -> bool:

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -219,7 +219,7 @@ def exported(model: nn.Module, example_inputs: ExampleInputs, *, training: bool)
     """
     (call,) = calls_of(example_inputs)
     call = _placed(model, call)
-    with kept(model), mode(model, training), torch.no_grad(), warnings.catch_warnings(), _quiet_torch():
+    with kept(model), mode(model, training), _as_built(model), warnings.catch_warnings(), _quiet_torch():
         warnings.simplefilter("ignore")
         try:
             return _observed(model, call) or _exported(model, call, None)
@@ -232,6 +232,14 @@ def exported(model: nn.Module, example_inputs: ExampleInputs, *, training: bool)
                 "control flow and of calls of torch.autograd, or write the axis groups by hand "
                 "(permsolve.networks.Spec) and pass them as spec="
             ) from failure
+
+
+@contextmanager
+def _as_built(model: nn.Module) -> Iterator[None]:
+    """No gradients; for a model that was built in inference mode that mode, where torch may set what wants gradients."""
+    built = any(tensor.is_inference() for tensor in (*model.parameters(), *model.buffers()))
+    with torch.inference_mode() if built else nullcontext(), torch.no_grad():
+        yield
 
 
 def _observed(model: nn.Module, call: Call) -> Exported | None:
