@@ -236,7 +236,7 @@ def exported(model: nn.Module, example_inputs: ExampleInputs, *, training: bool)
 
 @contextmanager
 def _as_built(model: nn.Module) -> Iterator[None]:
-    """No gradients; for a model that was built in inference mode that mode, where torch may set what wants gradients."""
+    """No gradients; inference mode for a model that was built in it, where torch may set what wants gradients."""
     built = any(tensor.is_inference() for tensor in (*model.parameters(), *model.buffers()))
     with torch.inference_mode() if built else nullcontext(), torch.no_grad():
         yield
