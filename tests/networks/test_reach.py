@@ -165,7 +165,8 @@ class Ignored(Base):
         return self.two(self.one(self.stem(x)))[0]  # type: ignore[no-any-return]
 
     def second(self, x: Tensor) -> Tensor:
-        return self.aux(self.two(self.one(self.stem(x)))[1]["hidden"])  # type: ignore[no-any-return]
+        _, more = self.two(self.one(self.stem(x)))
+        return self.aux(more["hidden"])  # type: ignore[no-any-return]
 
 
 class Ordered(Base):
@@ -187,7 +188,7 @@ class Scaled(Base):
         self.aux = nn.ParameterList([torch.rand(16)])
 
     def second(self, x: Tensor) -> Tensor:
-        return self.head(self.trunk(x) * self.aux[0])  # type: ignore[no-any-return]
+        return self.head(self.trunk(x) * self.aux.get_parameter("0"))  # type: ignore[no-any-return]
 
 
 class Tied(Base):

@@ -51,8 +51,8 @@ def compress_(
     ----------
     model : Module
         The model.
-    example_inputs : tuple or dict
-        Arguments of a call, positional or by name.
+    example_inputs : tuple, dict, Tensor, Call, or list of these
+        Arguments of a call, positional or by name; a list holds several calls (see :func:`permute_`).
     calibration : Calibration or iterable
         What the layers read (:func:`permsolve.networks.calibrate`), or batches to find it out with, better in a list
         than as a generator: they are read for each layer anew where the recipe prunes layers in order.
