@@ -159,7 +159,10 @@ def _internal_error(error: Exception) -> int:
     if os.environ.get(_TRACEBACK):
         traceback.print_exception(error)
     kind = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return _fail(f"a fault of permsolve itself: {kind} ({_TRACEBACK}=1 shows where)", ExitCode.INTERNAL_ERROR, error)
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    package = str(frame.f_globals.get("__name__")).partition(".")[0]
+    whose = "a fault of permsolve itself" if package in ("permsolve", "permsolve_solvers") else f"{package} failed"
+    return _fail(f"{whose}: {kind} ({_TRACEBACK}=1 shows where)", ExitCode.INTERNAL_ERROR, error)
 
 
 def _usage_message(error: Any) -> str:

@@ -35,12 +35,22 @@ def test_a_fault_has_a_code_of_its_own(run: Run, weight_file: Path, monkeypatch:
     monkeypatch.setattr("permsolve.io.weight_file.open_weights", broken)
     monkeypatch.delenv("PERMSOLVE_TRACEBACK", raising=False)
     answer = run("check", weight_file)
-    said = "a fault of permsolve itself: TypeError: unhashable type (PERMSOLVE_TRACEBACK=1 shows where)"
+    package = __name__.partition(".")[0]  # where it was raised
+    said = f"{package} failed: TypeError: unhashable type (PERMSOLVE_TRACEBACK=1 shows where)"
     assert (answer.code, answer.err) == (70, f"permsolve: error: {said}\n")
     monkeypatch.setenv("PERMSOLVE_TRACEBACK", "1")
     answer = run("check", weight_file)
     assert answer.code == 70
     assert "in broken" in answer.err
+
+
+def test_a_fault_of_the_package_is_called_so(run: Run, weight_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is raised in it is not put on others."""
+    monkeypatch.setattr("permsolve.io.weight_file.open_weights", None)
+    monkeypatch.delenv("PERMSOLVE_TRACEBACK", raising=False)
+    answer = run("check", weight_file)
+    assert answer.code == 70
+    assert answer.err.startswith("permsolve: error: a fault of permsolve itself: TypeError: ")
 
 
 def test_no_more_threads_is_no_fault(run: Run, weight_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
