@@ -71,9 +71,9 @@ def sparsify_(
     model : Module
         A pruned model without masks: :func:`permsolve.networks.prune_`, then :func:`permsolve.networks.finalize_`.
     example_inputs : tuple, dict, Tensor, Call, or list of these, optional
-        Arguments of a call of the model, or of several (see :func:`permute_`), of the size that it will be used with: each layer is timed with the input
-        shape that it gets there (a layer that the call does not reach stays dense), and the outputs of the model are
-        compared before and after. Without it layers are timed with ``rows`` rows of input.
+        Arguments of a call of the model, or of several (see :func:`permute_`), of the size that it will be used with:
+        each layer is timed with the input shape that it gets there (a layer that no call reaches stays dense), and the
+        outputs of the model are compared before and after. Without it layers are timed with ``rows`` rows of input.
     backend : {"auto", "cusparselt", "cutlass"}, default "auto"
         Which of torch's backends to use; "auto" takes the fastest for each layer. Of cuSPARSELt's algorithms the
         fastest is taken in any case.
