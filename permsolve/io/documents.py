@@ -1,6 +1,7 @@
 """Documents: plain JSON values with some arrays, as .json (all of it text) or .npz (arrays apart)."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,24 @@ from permsolve.io.tensors_out import write_tensors
 from permsolve.io.writing import atomic_write
 
 Document = dict[str, Any]
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """A value as JSON, which knows finite numbers only: others become ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``.
+
+    ``float`` reads these texts as the numbers that they stand for.
+    """
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return value
 
 
 def write_document(
@@ -38,11 +57,11 @@ def write_document(
         When the name ends in neither.
     """
     if target.suffix.lower() == ".json":
-        text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+        text = json_text(document, indent=1) + "\n"
         atomic_write(target, lambda stream: stream.write(text.encode()))
     elif target.suffix.lower() == ".npz":
         arrays = take_arrays(document)
-        rest = np.frombuffer(json.dumps(document, allow_nan=False).encode(), np.uint8)
+        rest = np.frombuffer(json_text(document).encode(), np.uint8)
         write_tensors(target, {**arrays, key: rest})
     else:
         raise FileFormatError(f"cannot tell the format of {target.name!r}: name it .json or .npz")

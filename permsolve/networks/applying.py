@@ -17,6 +17,7 @@ from permsolve.networks.gathering import insert_, remove_
 from permsolve.networks.optimizer_state import OptimizerState, check_optimizer
 from permsolve.networks.report import Report
 from permsolve.networks.spec import AxisUse, Spec
+from permsolve.networks.surroundings import undisturbed
 from permsolve.networks.trace.export import as_module
 from permsolve.networks.transaction import Transaction, all_or_nothing, transaction
 from permsolve.networks.writing import check_writable, writing
@@ -120,6 +121,7 @@ def _taken(use: AxisUse, permutation: NDArray[np.int64], tensor: torch.Tensor) -
     return tensor.index_select(use.axis, order)
 
 
+@undisturbed
 @all_or_nothing
 def apply_(
     model: nn.Module,
@@ -169,6 +171,7 @@ def apply_(
     return _changed(put_, model, report, optimizer, elementwise)
 
 
+@undisturbed
 @all_or_nothing
 def invert_(
     model: nn.Module,

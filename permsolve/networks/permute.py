@@ -26,6 +26,7 @@ from permsolve.networks.report import Report
 from permsolve.networks.solving import SHORTEST, solve_all
 from permsolve.networks.spec import INPUT_AXIS, Positions, Spec
 from permsolve.networks.stacking import Stack, consumers_of, stack
+from permsolve.networks.surroundings import undisturbed
 from permsolve.networks.trace import trace
 from permsolve.networks.trace.calls import ExampleInputs
 from permsolve.networks.trace.export import check_module
@@ -46,6 +47,7 @@ Solved = tuple[Stack, Positions, Result]
 _RESERVED = 0.25
 
 
+@undisturbed
 @all_or_nothing
 def permute_(
     model: nn.Module,

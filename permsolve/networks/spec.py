@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from permsolve.errors import FileFormatError, InvalidSpecError
+from permsolve.io.documents import json_text
 from permsolve.io.reading import reading
 from permsolve.io.writing import atomic_write
 from permsolve.networks.layers.layout import PLAIN, Layout
@@ -289,7 +290,7 @@ class Spec:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the spec as JSON; the file appears whole or not at all."""
-        text = json.dumps(self.to_dict(), indent=1) + "\n"
+        text = json_text(self.to_dict(), indent=1) + "\n"
         atomic_write(path, lambda stream: stream.write(text.encode()))
 
     @classmethod

@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from permsolve.errors import InvalidNetworkError, PermsolveError, VerificationError
+from permsolve.networks.copying import copied
 from permsolve.networks.keeping import kept
 from permsolve.networks.spec import output_place
 from permsolve.networks.trace.calls import Call, ExampleInputs, calls_of, plain
@@ -248,13 +249,7 @@ def _double(model: nn.Module) -> tuple[nn.Module, bool]:
 
 
 def _copied(model: nn.Module) -> nn.Module:
-    try:
-        return deepcopy(model)
-    except Exception as error:  # of the model's own parts
-        raise InvalidNetworkError(
-            f"the model cannot be copied, and so not be verified ({type(error).__name__}: {error}): pass verify=False, "
-            "and compare outputs before and after yourself"
-        ) from error
+    return copied(model, "be verified")
 
 
 def _mapped(call: Call, function: Callable[[Any], Any]) -> Call:

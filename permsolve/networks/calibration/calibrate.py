@@ -21,8 +21,10 @@ from permsolve.networks.calibration.padding import AUTO, Mask, Padding
 from permsolve.networks.calibration.sharing import Diverged, Notes, Tokens
 from permsolve.networks.calibration.sums import Sums
 from permsolve.networks.calibration.watching import watched
+from permsolve.networks.keeping import kept
 from permsolve.networks.layers import reads_input
 from permsolve.networks.prunable import NameFilter, PrunableWeight, places_of, prunable_weights
+from permsolve.networks.surroundings import undisturbed
 from permsolve.networks.trace.export import check_module, mode
 
 _LOGGER = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ _BYTES = 8 + 4
 _PARTIAL = "parts of it are multiplied by inputs of their own: its moments are of what all of them read, together"
 
 
+@undisturbed
 def calibrate(
     model: nn.Module,
     batches: Iterable[object],
@@ -282,17 +285,21 @@ def unseen(places: Sequence[PrunableWeight]) -> str:
 
 @contextmanager
 def buffers_kept(model: nn.Module) -> Iterator[None]:
-    """Undo what a run does to buffers, for models that count or average in evaluation, too."""
-    before = [(buffer, buffer._version, buffer.clone()) for buffer in model.buffers()]
-    named = [(module, dict(module._buffers)) for module in model.modules()]
+    """Undo what a run does to buffers and to Python state, for models that count or average in evaluation, too."""
+    before = [(buffer, _version(buffer), buffer.clone()) for buffer in model.buffers()]
     try:
-        yield
+        with kept(model):
+            yield
     finally:
-        for module, buffers in named:
-            module._buffers.update(buffers)
         for buffer, version, value in before:
-            if buffer._version != version:
-                buffer.copy_(value)
+            if version is None or _version(buffer) != version:
+                with torch.inference_mode(buffer.is_inference()), torch.no_grad():
+                    buffer.copy_(value)
+
+
+def _version(tensor: Tensor) -> int | None:
+    """Number of the last write to a tensor; None where torch does not count, in inference mode."""
+    return None if tensor.is_inference() else tensor._version
 
 
 @contextmanager

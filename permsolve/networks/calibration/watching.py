@@ -46,6 +46,7 @@ def watched(
         Filled with the weights that were seen outside of a call of their layers.
     """
     inside: list[str] = []
+    seen = _ordinary(seen)
     with ExitStack() as stack:
         for name, places in layers.items():
             for place in places:
@@ -58,6 +59,19 @@ def watched(
                 stack.enter_context(parametrize.cached())  # so that a computed weight keeps its address
             stack.enter_context(_Products(firsts, seen, inside, entered if entered is not None else set()))
         yield
+
+
+def _ordinary(seen: Seen) -> Seen:
+    """The same, told of ordinary tensors where the forward of a model runs in inference mode."""
+
+    def told(name: str, x: Tensor, geometry: Geometry) -> None:
+        if not torch.is_inference_mode_enabled():
+            seen(name, x, geometry)
+            return
+        with torch.inference_mode(False), torch.no_grad():
+            seen(name, x, geometry)
+
+    return told
 
 
 def _hooked(name: str, weight: PrunableWeight, seen: Seen, inside: list[str]) -> Iterator[RemovableHandle]:

@@ -1,9 +1,11 @@
 """Permute, prune and fit a network."""
 
+import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from os import PathLike
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -17,6 +19,7 @@ from permsolve.networks.permute import permute_
 from permsolve.networks.prunable import NameFilter, prunable_weights
 from permsolve.networks.pruning import finalize_, is_nm, prune_
 from permsolve.networks.pruning.prune import check_sources
+from permsolve.networks.surroundings import undisturbed
 from permsolve.networks.trace.calls import ExampleInputs
 from permsolve.networks.trace.export import called, check_module
 from permsolve.networks.transaction import all_or_nothing
@@ -25,6 +28,7 @@ from permsolve.pattern import Pattern
 from permsolve.stopping import StoppingCriterion
 
 
+@undisturbed
 @all_or_nothing
 def compress_(
     model: nn.Module,
@@ -146,7 +150,25 @@ def _outputs(model: nn.Module, example_inputs: ExampleInputs) -> list[Tensor]:
     return found
 
 
-def _change(before: list[Tensor], after: list[Tensor]) -> float:
-    whole = sum(float(one.square().sum()) for one in before)
-    change = sum(float((one - other).square().sum()) for one, other in zip(before, after, strict=True))
-    return change / whole if whole > 0.0 else 0.0
+def _change(before: list[Tensor], after: list[Tensor]) -> float | None:
+    """Mean square of the change of what is finite before and after, as a share; None where nothing can be compared.
+
+    Infinity where something that was finite is not any more, or the other way round, or where outputs were all zero.
+    """
+    whole = change = 0.0
+    count = 0
+    for one, other in zip(before, after, strict=True):
+        if one.shape != other.shape:
+            return None
+        finite = one.isfinite()
+        if not torch.equal(finite, other.isfinite()):
+            return math.inf
+        one, other = one[finite], other[finite]
+        count += one.numel()
+        whole += float(one.square().sum())
+        change += float((one - other).square().sum())
+    if not count:
+        return None
+    if change == 0.0:
+        return 0.0
+    return change / whole if whole > 0.0 else math.inf

@@ -1,6 +1,5 @@
 """What compressing a network did."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from os import PathLike
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from permsolve.errors import FileFormatError
+from permsolve.io.documents import json_text
 from permsolve.io.writing import atomic_write
 from permsolve.networks.compression.recipe import Recipe
 from permsolve.networks.pruning.update import LayerError
@@ -34,9 +34,10 @@ class CompressionReport:
     layers : dict of str to LayerError
         Weight -> by how much the outputs of its layer changed on the calibration data: with the kept weights as they
         were, and as they are.
-    output_error : float
+    output_error : float or None
         Mean square of the change of the outputs on the example inputs, as a share of theirs, over all outputs of
-        floating point.
+        floating point that are finite, before and after. None where there are none; infinity where outputs became
+        finite or ceased to be, or where all were zero.
     notes : dict of str to str
         Weight -> what is to be known of how it was calibrated and pruned: that no calibration data reached it, say.
     skipped : dict of str to str
@@ -49,7 +50,7 @@ class CompressionReport:
     recipe: Recipe
     permutation: Report | None
     layers: Mapping[str, LayerError]
-    output_error: float
+    output_error: float | None
     notes: Mapping[str, str] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
     share: float = 0.0
@@ -59,8 +60,13 @@ class CompressionReport:
         return (
             f"CompressionReport({len(self.layers)} weights {self.pattern}, {100 * self.share:.1f} % of all "
             f"parameters, saliency {self.recipe.saliency}, "
-            f"{coverage}, outputs change by {100 * self.output_error:.3g} %)"
+            f"{coverage}, {self._change()})"
         )
+
+    def _change(self) -> str:
+        if self.output_error is None:
+            return "no finite outputs to compare"
+        return f"outputs change by {100 * self.output_error:.3g} %"
 
     def table(self) -> str:
         """The layers as text in columns."""
@@ -97,5 +103,5 @@ class CompressionReport:
         target = Path(path)
         if target.suffix.lower() != ".json":
             raise FileFormatError(f"cannot write a report to {target.name!r}: name it .json")
-        text = json.dumps(self.to_dict(), indent=1) + "\n"
+        text = json_text(self.to_dict(), indent=1) + "\n"
         atomic_write(target, lambda stream: stream.write(text.encode()))

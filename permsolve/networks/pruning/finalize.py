@@ -4,11 +4,13 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from permsolve.networks.pruning.mask import NMMask, mask_of, masked, take_mask
+from permsolve.networks.surroundings import undisturbed
 from permsolve.networks.trace.export import as_module
 from permsolve.networks.transaction import Transaction, all_or_nothing, transaction
 from permsolve.networks.writing import check_writable, writing
 
 
+@undisturbed
 @all_or_nothing
 def finalize_(model: nn.Module) -> tuple[str, ...]:
     """Write the zeros of all masks of :func:`prune_` into the weights, in place, and take the masks away.

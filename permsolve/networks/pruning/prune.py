@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +18,14 @@ from permsolve.networks.calibration.calibrate import unseen
 from permsolve.networks.calibration.matching import completed
 from permsolve.networks.calibration.padding import AUTO, Mask, Padding
 from permsolve.networks.calibration.paired import PairedMoments, calibrate_pair, uses_of
+from permsolve.networks.copying import copied
 from permsolve.networks.matrices import Matrices
 from permsolve.networks.prunable import NameFilter, PrunableWeight, prunable_weights
 from permsolve.networks.pruning.holders import Holder, holders, overlapping
 from permsolve.networks.pruning.mask import NMMask, mask_of, put_mask
 from permsolve.networks.pruning.masks import Masks
 from permsolve.networks.pruning.update import UPDATES, Fit, fit
+from permsolve.networks.surroundings import undisturbed
 from permsolve.networks.trace.export import as_module
 from permsolve.networks.transaction import Transaction, all_or_nothing, transaction
 from permsolve.networks.worth import Worth
@@ -45,6 +46,7 @@ class _Plan:
     places: list[Holder]
 
 
+@undisturbed
 @all_or_nothing
 def prune_(
     model: nn.Module,
@@ -177,7 +179,7 @@ def _prune_in_order(
     batches: Iterable[object], padding: Padding, masks: Masks,
 ) -> None:  # fmt: skip
     """Prune one layer after the other, in the order of their calls; an error or Ctrl-C takes all of it back."""
-    dense = deepcopy(model)
+    dense = copied(model, "be pruned layer by layer")
     by_name = {plan.weight.name: plan for plan in plans}
     read: dict[str, InputMoments] = {}  # without products
     with transaction() as changes:

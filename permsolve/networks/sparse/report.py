@@ -1,12 +1,12 @@
 """What became of each layer, and why."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from permsolve.io.documents import json_text
 from permsolve.io.writing import atomic_write
 from permsolve.networks.table import aligned
 
@@ -123,7 +123,7 @@ class SparseReport:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the report as JSON; the file appears whole or not at all."""
-        text = json.dumps(self.to_dict(), indent=1) + "\n"
+        text = json_text(self.to_dict(), indent=1) + "\n"
         atomic_write(Path(path), lambda stream: stream.write(text.encode()))
 
 

@@ -20,6 +20,7 @@ from permsolve.networks.sparse.input_shapes import eager_outputs, input_shapes
 from permsolve.networks.sparse.layouts import BACKENDS, LINEAR_DTYPES, Layout, layouts
 from permsolve.networks.sparse.report import LayerReport, SparseReport
 from permsolve.networks.sparse.trial import Refusal, Timings, Trial, dense_milliseconds, tolerance, try_layer
+from permsolve.networks.surroundings import undisturbed
 from permsolve.networks.trace.calls import ExampleInputs
 from permsolve.networks.trace.export import check_module
 from permsolve.networks.transaction import all_or_nothing, transaction
@@ -43,6 +44,7 @@ class _Options:
     timings: Timings
 
 
+@undisturbed
 @all_or_nothing
 def sparsify_(
     model: nn.Module,

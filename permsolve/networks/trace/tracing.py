@@ -13,6 +13,7 @@ from permsolve.errors import InvalidOptionError, UntraceableError
 from permsolve.networks.layers import PLAIN, Layout
 from permsolve.networks.prunable import layouts_of
 from permsolve.networks.spec import AxisGroup, AxisUse, Reader, Spec, output_name
+from permsolve.networks.surroundings import undisturbed
 from permsolve.networks.symmetry.explaining import reasons
 from permsolve.networks.symmetry.resolve import resolve
 from permsolve.networks.symmetry.structure import Indices, Structure
@@ -30,6 +31,7 @@ from permsolve.networks.trace.tensors import Tensors, named_tensors
 _ROUNDS = 3
 
 
+@undisturbed
 def trace(model: nn.Module, example_inputs: ExampleInputs, *, free_outputs: Sequence[int | str] = ()) -> Spec:
     """Find every axis of a model that may be permuted without changing its function.
 
