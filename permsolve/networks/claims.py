@@ -87,17 +87,17 @@ class Claims:
 
 def _staying(tensor: torch.Tensor, uses: Iterable[AxisUse]) -> torch.Tensor:
     """The entries of a tensor that none of its uses moves."""
-    moving = torch.zeros((1,) * tensor.ndim, dtype=torch.bool)
+    moving = torch.zeros((1,) * tensor.ndim, dtype=torch.bool, device="cpu")
     for use in uses:
         if use.values:
             return tensor.new_empty(0)
-        along = torch.zeros(tensor.shape[use.axis], dtype=torch.bool)
+        along = torch.zeros(tensor.shape[use.axis], dtype=torch.bool, device="cpu")
         along[torch.from_numpy(use.positions.ravel())] = True
         if use.rows is None and bool(along.all()):
             return tensor.new_empty(0)
         part = along.reshape([-1 if axis == use.axis else 1 for axis in range(tensor.ndim)])
         if use.rows is not None:
-            rows = torch.zeros(tensor.shape[0], dtype=torch.bool)
+            rows = torch.zeros(tensor.shape[0], dtype=torch.bool, device="cpu")
             rows[slice(*use.rows)] = True
             part = part & rows.reshape(-1, *(1,) * (tensor.ndim - 1))
         moving = moving | part

@@ -8,6 +8,7 @@ from typing import ParamSpec, TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from permsolve.arithmetic import own_arithmetic
 
@@ -21,13 +22,15 @@ def undisturbed(function: Callable[P, R]) -> Callable[P, R]:
     - Within ``torch.inference_mode`` it makes ordinary tensors.
     - Within ``torch.autocast`` models run as the host wants, but casts of weights are neither read from the region's
       cache, which would be those of weights that have changed since, nor left in it.
+    - Where the default device is ``meta``, as in a program that loads a model, tensors are made with values.
     - Random number generators of torch, numpy and Python stand afterwards where they stood.
     - Numpy makes no remarks (:func:`permsolve.arithmetic.own_arithmetic`).
     """
 
     @wraps(function)
     def shielded(*args: P.args, **kwargs: P.kwargs) -> R:
-        with _ordinary_tensors(), _no_casts_kept(), random_numbers_kept():
+        model = args[0] if args else kwargs.get("model")
+        with _ordinary_tensors(), _values(model), _no_casts_kept(), random_numbers_kept():
             return function(*args, **kwargs)
 
     return own_arithmetic(shielded)
@@ -40,6 +43,17 @@ def _ordinary_tensors() -> Iterator[None]:
         yield
         return
     with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+@contextmanager
+def _values(model: object) -> Iterator[None]:
+    """Make tensors on the CPU where by default they would have no values, but those of the model have."""
+    tensors = [*model.parameters(), *model.buffers()] if isinstance(model, nn.Module) else []
+    if torch.get_default_device().type != "meta" or all(tensor.is_meta for tensor in tensors):
+        yield
+        return
+    with torch.device("cpu"):
         yield
 
 

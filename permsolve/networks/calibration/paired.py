@@ -144,7 +144,7 @@ def calibrate_pair(
     flat = weight.reshape(layer.groups, -1, weight[0].numel())
     sums = Sums(name, flat.shape[2], full=True, groups=len(flat))
     targets = torch.zeros(flat.shape, dtype=torch.float64, device=flat.device)
-    energy = torch.zeros(len(flat), dtype=torch.float64)
+    energy = torch.zeros(len(flat), dtype=torch.float64, device="cpu")
     for number, batch in enumerate(Batches(batches), 1):
         seen: dict[nn.Module, Calls] = {model: [], dense: []}
         for one, calls in seen.items():
@@ -181,7 +181,7 @@ def calibrate_pair(
                         energy[chosen] += outputs.square().sum((0, 2), dtype=torch.float64).cpu()
     if sums.idle:
         return None
-    samples, inputs = torch.tensor(sums.samples, dtype=torch.float64), sums.moments()
+    samples, inputs = torch.tensor(sums.samples, dtype=torch.float64, device="cpu"), sums.moments()
     assert inputs is not None
     means = (targets.cpu() / samples[:, None, None]).numpy()
     return PairedMoments(inputs, means, float((energy / samples).sum()))
