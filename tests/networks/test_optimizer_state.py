@@ -35,7 +35,7 @@ def stepped(build: Built) -> tuple[nn.Module, Any]:
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
-        value = model(X).square().mean()
+        value: torch.Tensor = model(X).square().mean()
         value.backward()
         return value
 
@@ -80,7 +80,7 @@ def test_training_goes_on(build: Built, report: networks.Report) -> None:
         by.zero_grad()
 
         def loss(one: nn.Module = one) -> torch.Tensor:
-            value = one(X).square().mean()
+            value: torch.Tensor = one(X).square().mean()
             value.backward()
             return value
 
