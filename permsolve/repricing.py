@@ -72,13 +72,6 @@ def reduced_costs(node: Node, groups: Groups, values: Values, width: int) -> Val
     return reduced
 
 
-def base(node: Node) -> float:
-    """Sum of a node's prices, those of odd sets times their right-hand sides."""
-    return math.fsum(node.duals) + math.fsum(
-        weight * (len(odd_set) // 2) for odd_set, weight in zip(node.odd_sets, node.weights, strict=True)
-    )
-
-
 def rounding(problem: Problem, node: Node, values: Values) -> float:
     """More than float64 can be wrong by in a reduced cost: numpy adds up the rows in pairs of halves, not in turn."""
     terms = 32 + math.log2(problem.rows) + problem.pattern.n + 2 * problem.pattern.m + len(node.odd_sets)
@@ -215,7 +208,7 @@ def check_nodes(problem: Problem, nodes: Sequence[Node]) -> None:
 
 
 def _check_statement(number: int, node: Node, groups: int, grained: float) -> None:
-    found = base(node) + groups * node.excess
+    found = node.base + groups * node.excess
     size = float(np.abs(node.duals).max()) + math.fsum(node.weights) + groups * node.excess
     allowed = _UNIT * (8 + len(node.odd_sets)) * size + grained
     if not 0.0 <= node.excess < math.inf or not abs(node.bound - found) <= allowed:
