@@ -1,6 +1,5 @@
 """Swap descent by batches, on an exchange matrix of the CPU's kernel, and reheating."""
 
-from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 
 from bench.gpu.stand_in import StandIn
 from permsolve import Problem, solve
+from permsolve.cores import Threads
 from permsolve.errors import InvalidOptionError
 from permsolve.permutation import from_groups, to_groups
 from permsolve.run import Run
@@ -68,7 +68,7 @@ def reheated(problem: Problem, iterations: int, seed: int, on_gpu: bool) -> tupl
     groups = to_groups(np.arange(problem.columns), problem.pattern)
     run = Run(problem, stop=MaxIterations(iterations))
     matrix = StandIn(problem.working, problem.pattern.n) if on_gpu else None
-    with ThreadPoolExecutor(2) as pool:
+    with Threads(2) as pool:
         moves = AssignmentMoves(problem, groups, pool, 2, np.random.default_rng(seed), matrix)
         reheat(problem, run, moves, None if matrix is None else BatchedDescent(problem, matrix, groups))
     return run, groups

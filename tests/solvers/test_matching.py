@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import networkx as nx
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from permsolve import solve
+from permsolve.cores import Threads
 from permsolve.errors import InvalidOptionError
 from permsolve.pattern import Pattern
 from permsolve.permutation import from_groups, to_groups
@@ -170,7 +170,7 @@ def test_moves_never_lose(text: str, short: int, monkeypatch: pytest.MonkeyPatch
         groups = to_groups(np.arange(problem.columns), pattern)
         last = groups[-1].copy()
         gained = 0
-        with ThreadPoolExecutor(1) as pool:
+        with Threads(1) as pool:
             moves = PairMoves(problem, groups, pool, 1, np.random.default_rng(0), 6)
             assert moves.parts == (1 if most == 256 else 3)
             for _ in range(9):

@@ -1,6 +1,5 @@
 """The compiled assignment routine and the assignment moves."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 from bench.gpu.stand_in import StandIn
 from permsolve import Problem, solve
+from permsolve.cores import Threads
 from permsolve.errors import InvalidOptionError
 from permsolve.permutation import from_groups, to_groups
 from permsolve.stopping import MaxIterations
@@ -104,7 +104,7 @@ def test_moves_without_noise_never_lose(columns: int, most: int, monkeypatch: py
     monkeypatch.setattr(moves_module, "MAX_GROUPS", most)
     problem = Problem(np.random.default_rng(0).random((30, columns)).astype(np.float32), "2:4")
     groups = to_groups(np.arange(columns), problem.pattern)
-    with ThreadPoolExecutor(2) as pool:
+    with Threads(2) as pool:
         moves = AssignmentMoves(problem, groups, pool, 2, np.random.default_rng(1))
         values = [float(moves.values.sum())]
         for temperature in [0.0] * 30:
@@ -146,7 +146,7 @@ def test_the_kept_matrix_changes_nothing(monkeypatch: pytest.MonkeyPatch, coarse
     def moved(most: int) -> tuple[list[list[int]], list[bool]]:
         monkeypatch.setattr(moves_module, "KEPT_BYTES", most)
         groups = to_groups(np.arange(96), problem.pattern)
-        with ThreadPoolExecutor(2) as pool:
+        with Threads(2) as pool:
             moves = AssignmentMoves(problem, groups, pool, 2, np.random.default_rng(1))
             unit = moves.spread()
             if coarse:
@@ -187,7 +187,7 @@ def test_parts_become_larger_where_there_is_time(
         return exchange(moves, members, *rest)
 
     monkeypatch.setattr(AssignmentMoves, "_exchange", noted)
-    with ThreadPoolExecutor(2) as pool:
+    with Threads(2) as pool:
         source = matrix if device else None
         moves = AssignmentMoves(problem, groups, pool, 2, np.random.default_rng(1), source, lambda: seconds)
         for _ in range(12):
@@ -205,7 +205,7 @@ def test_a_move_that_is_stopped_in_the_middle_changes_nothing(monkeypatch: pytes
     problem = Problem(np.random.default_rng(4).random((64, 256), dtype=np.float32), "2:4")
     groups = to_groups(np.arange(256), problem.pattern)
     stopping = False
-    with ThreadPoolExecutor(2) as pool:
+    with Threads(2) as pool:
         moves = AssignmentMoves(problem, groups, pool, 2, np.random.default_rng(1), stopped=lambda: stopping)
         for _ in range(60):
             moves.move()
@@ -228,7 +228,7 @@ def test_going_to_other_groups(monkeypatch: pytest.MonkeyPatch, kept: bool) -> N
     monkeypatch.setattr(moves_module, "KEPT_BYTES", 1 << 30 if kept else 0)
     problem = Problem(np.random.default_rng(4).random((64, 96), dtype=np.float32), "2:4")
     groups = to_groups(np.arange(96), problem.pattern)
-    with ThreadPoolExecutor(2) as pool:
+    with Threads(2) as pool:
         moves = AssignmentMoves(problem, groups, pool, 2, np.random.default_rng(1))
         for _ in range(60):
             moves.move()

@@ -2,13 +2,13 @@
 
 import math
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 
 import numpy as np
 import pytest
 
 from permsolve import solve, verify
+from permsolve.cores import Threads
 from permsolve.problem import Problem
 from permsolve.registry import get_solver
 from permsolve.run import Run
@@ -52,7 +52,7 @@ def test_both_pricers_against_plain_numpy(kind: str, columns: int, scale: float)
     duals = rng.normal(0.25, 0.1, columns + problem.padding)
     reduced = values - duals[np.array(groups)].sum(axis=1)
     cut = float(np.quantile(reduced, 0.8))
-    with ThreadPoolExecutor(2) as pool:
+    with Threads(2) as pool:
         listed = ListPricer.of(problem, run, pool, exponent)
         assert listed is not None
         for pricer in (listed, QuadPricer(problem, run, pool, exponent)):
@@ -83,7 +83,7 @@ def test_both_pricers_against_plain_numpy(kind: str, columns: int, scale: float)
 def test_parts_of_the_pairs_come_up_in_turn() -> None:
     """A share of the groups gives no bound; all shares together see every pair."""
     problem = Problem(np.random.default_rng(0).random((6, 12)), "2:4")
-    with ThreadPoolExecutor(1) as pool:
+    with Threads(1) as pool:
         pricer = QuadPricer(problem, Run(problem), pool, 0)
         seen: set[tuple[int, int]] = set()
         for _ in range(5):
@@ -97,7 +97,7 @@ def test_parts_of_the_pairs_come_up_in_turn() -> None:
 def test_too_many_groups_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """For patterns other than 2:4 there is no way but listing them all."""
     problem = Problem(np.random.default_rng(0).random((2, 16)), "4:8")
-    with ThreadPoolExecutor(1) as pool:
+    with Threads(1) as pool:
         assert isinstance(make_pricer(problem, Run(problem), pool, 0), ListPricer)
     assert priceable(problem)
     monkeypatch.setattr(pricers, "_LISTED", 1000)

@@ -106,7 +106,8 @@ class ColumnGeneration:
                 return Outcome()
 
             def score(groups: Groups) -> Values:
-                return np.ldexp(problem.group_values(groups), -exponent)
+                scaled: Values = np.ldexp(problem.group_values(groups), -exponent)
+                return scaled
 
             generation = Generation(run, pricer, width, exponent, score)
             generation.start(np.sort(to_groups(run.permutation, problem.pattern), axis=1))

@@ -100,7 +100,8 @@ class CpSat:
             return Outcome()
 
         def score(groups: Groups) -> Values:
-            return np.ldexp(problem.group_values(groups), -exponent)
+            scaled: Values = np.ldexp(problem.group_values(groups), -exponent)
+            return scaled
 
         width = problem.columns + problem.padding
         known = np.sort(to_groups(run.permutation, problem.pattern), axis=1)
