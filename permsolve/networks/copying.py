@@ -1,7 +1,7 @@
 """Copies of a model, and what stands in the way of one."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from types import FunctionType, ModuleType
 
@@ -11,7 +11,7 @@ from torch import nn
 from permsolve.errors import InvalidNetworkError
 
 
-def copied(model: nn.Module, why: str) -> nn.Module:
+def copied(model: nn.Module, why: str, memory: Mapping[int, object] | None = None) -> nn.Module:
     """A copy of a model; of activations that it kept, only the values.
 
     Parameters
@@ -20,6 +20,8 @@ def copied(model: nn.Module, why: str) -> nn.Module:
         The model.
     why : str
         What cannot be done without a copy, for the message: ``"be verified"``.
+    memory : mapping of int to object, optional
+        Copies that there are already, by the ``id`` of what they are copies of; those of itself are shared.
 
     Raises
     ------
@@ -27,7 +29,7 @@ def copied(model: nn.Module, why: str) -> nn.Module:
         When an attribute of the model cannot be copied, which is named.
     """
     try:
-        return deepcopy(model, {id(one): one.detach().clone() for one in _activations(model)})
+        return deepcopy(model, {id(one): one.detach().clone() for one in _activations(model)} | dict(memory or {}))
     except Exception as error:  # of the model's own parts
         said = " ".join(str(error).split())[:200]
         place = _obstacle(model)

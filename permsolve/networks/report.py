@@ -74,7 +74,8 @@ class Report:
     value_before, value_after : float
         Saliency that N:M keeps of the weights that weigh in, as they stood and as they stand.
     max_relative_error : float or None
-        Largest difference of an output, relative to its largest entry; None when not verified.
+        Largest difference of an output, relative to its largest entry; None when not verified, and when the model
+        returned nothing that could be compared, which ``notes`` say.
     outputs : dict of str to dict
         Free output -> axis -> index: the output is now what it was, at ``[..., index, ...]``.
     gathered : dict of str to int

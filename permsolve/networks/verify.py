@@ -5,10 +5,8 @@ Everything runs on copies, in float64 where the model allows: there a legitimate
 type inside, the comparison is coarser.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -22,15 +20,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from permsolve.errors import InvalidNetworkError, PermsolveError, VerificationError
 from permsolve.networks.copying import copied
+from permsolve.networks.differences import comparable, difference, leaves, reordered
 from permsolve.networks.keeping import kept
 from permsolve.networks.spec import output_place
-from permsolve.networks.trace.calls import Call, ExampleInputs, calls_of, plain
+from permsolve.networks.trace.calls import Call, ExampleInputs, calls_of
 from permsolve.networks.trace.export import described, mode
 
 TOLERANCE = 1e-9
 # Of models that compute in a shorter type inside, whatever type their parameters have, by its number of bytes.
 COARSE_TOLERANCES = {4: 2e-5, 2: 5e-2, 1: 5e-2}
 SCALES = (1.0, 0.1, 10.0)
+_WHY = "be verified"
+_NOTHING = "the model returned no finite numbers that could be compared, so that outputs are not known to be as before"
 # Torch takes so many different seeds.
 _SEEDS = 1 << 63
 
@@ -43,7 +44,7 @@ _DROPOUTS = (
 class _Run:
     """What one call gave."""
 
-    outputs: list[torch.Tensor]
+    outputs: list[torch.Tensor | None]
     state: dict[str, torch.Tensor]
 
 
@@ -119,7 +120,7 @@ class Reference:
         Those with outputs that depend on random numbers end it.
         """
         memory = {id(one): one for one in self._copy.parameters()} if self._share else {}
-        runners = [deepcopy(self._copy, dict(memory)) for _ in range(2)]
+        runners = [copied(self._copy, _WHY, dict(memory)) for _ in range(2)]
         runs: list[_Run] = []
         for call in calls:
             pair = [self._tried(call, training=True, seed=seed, model=runner) for seed, runner in enumerate(runners)]
@@ -145,8 +146,8 @@ class Reference:
         call = _mapped(sample, lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf)
         # What the calls change in the state of a copy of the copy is lost with it; parameters are not copied again.
         parameters = list(model.parameters()) if self._share else []
-        runner = model if advance else deepcopy(model, {id(one): one for one in parameters})
-        versions = [one._version for one in parameters]
+        runner = model if advance else copied(model, _WHY, {id(one): one for one in parameters})
+        versions = [_version(one) for one in parameters]
         # In evaluation mode, permuted channels that would meet dropout are not allowed in the first place.
         dropping = _NoDropout() if training else nullcontext()
         with kept(runner, advance=advance), torch.random.fork_rng(), mode(runner, training):
@@ -154,10 +155,9 @@ class Reference:
                 torch.manual_seed(seed)
                 outputs = call.of(runner)
             state = _buffers(runner)
-        if [one._version for one in parameters] != versions:
+        if [_version(one) for one in parameters] != versions:
             raise _ParameterWrittenError
-        leaves = [leaf for leaf in pytree.tree_leaves(plain(outputs)) if isinstance(leaf, torch.Tensor)]
-        return _Run([leaf.detach().clone() for leaf in leaves], state)
+        return _Run(leaves(outputs), state)
 
     def _tried(self, sample: Call, *, training: bool, seed: int = 0, model: nn.Module | None = None) -> _Run | None:
         """Outputs of the model as it was, but None when it refuses inputs that the caller did not give.
@@ -190,10 +190,10 @@ class Reference:
         for number, (sample, before) in enumerate(zip(self._samples, self._eval, strict=True)):
             if before is not None:
                 after = self._called(self._copy, sample, training=False)
-                worst = max(worst, difference(_reordered(before.outputs, orders[number % count]), after.outputs))
+                worst = max(worst, difference(reordered(before.outputs, orders[number % count]), after.outputs))
         for sample, run, order in zip(self._samples, self._train, orders, strict=False):
             after = self._called(self._copy, sample, training=True, advance=True)
-            worst = max(worst, difference(_reordered(run.outputs, order), after.outputs))
+            worst = max(worst, difference(reordered(run.outputs, order), after.outputs))
         if self._train:
             restore(self._copy)
             state = self._train[-1].state
@@ -205,8 +205,10 @@ class Reference:
         permute: Callable[[nn.Module], object],
         restore: Callable[[nn.Module], object],
         outputs: Mapping[str, Mapping[int, Sequence[int]]],
-    ) -> float:
+    ) -> float | None:
         """Largest relative difference between the model and a permuted copy of it; to be asked for once.
+
+        None, and a note, where the model returned nothing that could be compared.
 
         Parameters
         ----------
@@ -237,6 +239,11 @@ class Reference:
                 "report this model; until then leave its layers out with exclude=, or write the axis groups "
                 "by hand (spec=)"
             )
+        runs = [one for one in (*self._eval, *self._train) if one is not None]
+        if not any(comparable(one.outputs) for one in runs):
+            said = self.notes.get("verification")
+            self.notes["verification"] = f"{_NOTHING}; {said}" if said else _NOTHING
+            return None
         return worst
 
 
@@ -249,7 +256,12 @@ def _double(model: nn.Module) -> tuple[nn.Module, bool]:
 
 
 def _copied(model: nn.Module) -> nn.Module:
-    return copied(model, "be verified")
+    return copied(model, _WHY)
+
+
+def _version(tensor: torch.Tensor) -> int:
+    """Number of the last write to a tensor; 0 in inference mode, where torch does not count."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def _mapped(call: Call, function: Callable[[Any], Any]) -> Call:
@@ -288,14 +300,6 @@ def _buffers(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
 
 
-def _reordered(outputs: list[torch.Tensor], orders: Mapping[int, Mapping[int, Sequence[int]]]) -> list[torch.Tensor]:
-    result = list(outputs)
-    for number, axes in orders.items():
-        for axis, index in axes.items():
-            result[number] = result[number].index_select(axis, torch.tensor(index, device=result[number].device))
-    return result
-
-
 def _scales(state: Mapping[str, torch.Tensor]) -> list[float]:
     """What a difference of each buffer is held against at least: a mean against its standard deviation.
 
@@ -307,25 +311,6 @@ def _scales(state: Mapping[str, torch.Tensor]) -> list[float]:
         if name.endswith("running_var") and tensor.numel()
     }
     return [spreads.get(name.removesuffix("running_mean"), 0.0) for name in state]
-
-
-def difference(before: list[torch.Tensor], after: list[torch.Tensor], scales: Sequence[float] | None = None) -> float:
-    """Largest difference, relative to the largest entry of its tensor; inf where shapes or infinities differ."""
-    worst = 0.0
-    for a, b, scale in zip(before, after, scales or [0.0] * len(before), strict=True):
-        if a.shape != b.shape:
-            return math.inf
-        if a.numel() == 0:
-            continue
-        x, y = (t.to(torch.complex128 if t.is_complex() else torch.float64) for t in (a, b))
-        finite = torch.isfinite(x)
-        if not torch.equal(finite, torch.isfinite(y)):
-            return math.inf
-        x, y = x[finite], y[finite]
-        if x.numel():
-            largest = max(float(x.abs().max()), scale)
-            worst = max(worst, float((x - y).abs().max()) / max(largest, 1e-300))
-    return worst
 
 
 class _ParameterWrittenError(Exception):

@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize
 from permsolve.checks import is_number, is_whole
 from permsolve.errors import InvalidNetworkError, InvalidOptionError, VerificationError
 from permsolve.masks import nm_violations
+from permsolve.networks.differences import difference
 from permsolve.networks.prunable import NameFilter, PrunableWeight, prunable_weights
 from permsolve.networks.pruning.holders import holders
 from permsolve.networks.pruning.mask import mask_of
@@ -24,7 +25,6 @@ from permsolve.networks.surroundings import undisturbed
 from permsolve.networks.trace.calls import ExampleInputs
 from permsolve.networks.trace.export import check_module
 from permsolve.networks.transaction import all_or_nothing, transaction
-from permsolve.networks.verify import difference
 from permsolve.pattern import Pattern
 from permsolve.weights import as_weight
 

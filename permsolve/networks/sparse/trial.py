@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from permsolve.networks.differences import difference
 from permsolve.networks.prunable import WEIGHT
 from permsolve.networks.sparse.forms import padded_matrix, sparse_copy
 from permsolve.networks.sparse.hardware import Hardware
-from permsolve.networks.verify import difference
 
 # Both products are summed in float32 and rounded once: a few units of rounding of the largest entry.
 ROUNDINGS = 4.0

@@ -4,7 +4,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
 from permsolve.errors import InvalidNetworkError, PermsolveError, UntraceableError
+from permsolve.networks.copying import copied
 from permsolve.networks.keeping import kept
 from permsolve.networks.trace.calls import Call, ExampleInputs, calls_of
 from permsolve.networks.trace.observing import Observer
@@ -125,8 +125,8 @@ def check_example(model: nn.Module, example_inputs: ExampleInputs) -> None:
         With what the model raised.
     """
     try:
-        copy = deepcopy(model)  # whose state may advance
-    except Exception:  # of the model's own parts: then nobody knows
+        copy = copied(model, "be tried")  # whose state may advance
+    except InvalidNetworkError:  # then nobody knows
         return
     with torch.random.fork_rng():
         called(copy, example_inputs)

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from permsolve.networks.differences import difference
 from permsolve.networks.sparse import gpu_report, load_sparse, pack, save_sparse, sparsify_
 from permsolve.networks.sparse.forms import padded_matrix
 from permsolve.networks.sparse.hardware import Cuda
 from permsolve.networks.sparse.trial import tolerance
-from permsolve.networks.verify import difference
 from tests.networks.sparse.emulation import pruned
 from tests.networks.sparse.gpu import no_gpu
 
