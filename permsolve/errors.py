@@ -32,13 +32,19 @@ class MemoryLimitError(InvalidOptionError):
         Bytes that the layer needs alone, or that all sums need at a time.
     layer : str
         Name of the weight, or of the one that needs most.
+    alone : bool
+        Whether memory ran out for this layer alone, so that no limit would have helped.
     """
 
-    def __init__(self, limit: int | None, needed: int, layer: str) -> None:
-        super().__init__(limit, needed, layer)
-        self.limit, self.needed, self.layer = limit, needed, layer
+    def __init__(self, limit: int | None, needed: int, layer: str, alone: bool = False) -> None:
+        super().__init__(limit, needed, layer, alone)
+        self.limit, self.needed, self.layer, self.alone = limit, needed, layer, alone
 
     def __str__(self) -> str:
+        if self.alone:
+            return (
+                f"out of memory: the moments of {self.layer} alone need {self.needed} bytes: leave it out with exclude="
+            )
         if self.limit is None:
             return (
                 f"out of memory: the moments need {self.needed} bytes at a time, those of {self.layer} the most: give "

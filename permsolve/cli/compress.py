@@ -100,6 +100,11 @@ def compress(
     try:
         return run_conversion("compress", out, convert, report, quiet)
     except MemoryLimitError as error:
+        if error.alone:
+            raise InvalidOptionError(
+                f"out of memory: the moments of {error.layer} alone need {error.needed / GIB:.3g} GiB: leave it out with "
+                "--exclude"
+            ) from error
         if error.limit is None:
             raise InvalidOptionError(
                 f"out of memory: calibration needs {error.needed / GIB:.3g} GiB at a time, {error.layer} the most: "

@@ -82,7 +82,7 @@ def call(
         with calling(f"batch {number}", _REMEDY):
             moved = _moved(batch, device)
         if padding is not None:
-            stack.enter_context(padding.followed(batch, moved, number))
+            stack.enter_context(padding.followed(model, batch, moved, number))
         stack.enter_context(calling(f"batch {number}", _REMEDY))
         stack.enter_context(_memory_named(number))
         if isinstance(moved, Tensor):

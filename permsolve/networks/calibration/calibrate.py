@@ -19,7 +19,7 @@ from permsolve.networks.calibration.matching import column_norms
 from permsolve.networks.calibration.memory import memory_named
 from permsolve.networks.calibration.padding import AUTO, Mask, Padding
 from permsolve.networks.calibration.sharing import Diverged, Notes, Tokens
-from permsolve.networks.calibration.sums import Sums
+from permsolve.networks.calibration.sums import Sums, size_of_sums
 from permsolve.networks.calibration.watching import watched
 from permsolve.networks.keeping import kept
 from permsolve.networks.layers import reads_input
@@ -28,8 +28,6 @@ from permsolve.networks.surroundings import undisturbed
 from permsolve.networks.trace.export import check_module, mode
 
 _LOGGER = logging.getLogger(__name__)
-# A sum in float64, and one product in float32.
-_BYTES = 8 + 4
 _PARTIAL = "parts of it are multiplied by inputs of their own: its moments are of what all of them read, together"
 
 
@@ -235,8 +233,7 @@ class _Run:
 
     def _size(self, name: str) -> int:
         """Bytes that the sums of a weight need."""
-        groups, features = self.shapes[name]
-        return groups * features * (features if self.full else 1) * _BYTES
+        return size_of_sums(*self.shapes[name], full=self.full)
 
     def _needs(self, names: Iterable[str]) -> tuple[int, str]:
         """Bytes that the sums of some weights need at a time, and the one that needs most."""

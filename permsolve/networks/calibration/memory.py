@@ -19,8 +19,8 @@ def ran_out(error: BaseException) -> bool:
 
 
 @contextmanager
-def memory_named(needed: int, layer: str) -> Iterator[None]:
-    """Say of running out of memory how much is needed at a time, and by which layer most.
+def memory_named(needed: int, layer: str, *, alone: bool = False) -> Iterator[None]:
+    """Say of running out of memory how much is needed at a time, and by which layer most, or alone.
 
     Raises
     ------
@@ -32,4 +32,4 @@ def memory_named(needed: int, layer: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
         if not ran_out(error):
             raise
-        raise MemoryLimitError(None, needed, layer) from error
+        raise MemoryLimitError(None, needed, layer, alone) from error

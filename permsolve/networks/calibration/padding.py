@@ -1,11 +1,12 @@
 """Which positions of a batch are padding, and which of those that a layer reads are."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from permsolve.checks import require
@@ -23,6 +24,8 @@ _FAMILIES = {
 }  # fmt: skip
 # Arguments in these families have masks of their own, or none.
 _SEPARATE = ("decoder", "encoder", "pixel")
+# These hide nothing: they say which positions see more than others do, or weigh heads.
+_OTHER_MASKS = ("global_attention_mask", "head_mask")
 
 
 class Padding:
@@ -51,12 +54,12 @@ class Padding:
         self._positions: HiddenPositions | None = None
 
     @contextmanager
-    def followed(self, batch: Any, moved: Any, number: int) -> Iterator[None]:
+    def followed(self, model: nn.Module, batch: Any, moved: Any, number: int) -> Iterator[None]:
         """Follow what is padding in a batch, which was moved to the device of the model, while it is called."""
         if self.mask == AUTO:
-            seeds = self._seeds_by_name(moved) if isinstance(moved, Mapping) else []
+            seeds = [seed for scope in _scopes(named_arguments(model, moved)) for seed in self._seeds_by_name(scope)]
         else:
-            seeds = [] if self.mask is None else self._seeds_of_mask(batch, moved, number)
+            seeds = [] if self.mask is None else self._seeds_of_mask(model, batch, moved, number)
         if not any(bool(hidden.any()) for _, hidden in seeds):
             yield
             return
@@ -155,9 +158,12 @@ class Padding:
 
     def _hidden_by(self, name: str, value: Tensor) -> Tensor | None:
         """What a mask of transformers, or of torch, hides."""
-        if name.endswith("key_padding_mask"):
-            return value if value.dtype == torch.bool else None
-        if not _is_mask(name) or value.is_meta:
+        if value.is_meta:
+            return None
+        if name.endswith("key_padding_mask"):  # torch adds it to the scores when it is no bool
+            return value if value.dtype == torch.bool else value.isneginf()
+        if not _is_mask(name):
+            self._note_look(name, value)
             return None
         if _family(name) != "pixel" and value.ndim > 2:
             self.notes.setdefault(
@@ -169,11 +175,22 @@ class Padding:
             return None
         return value == 0
 
-    def _seeds_of_mask(self, batch: Any, moved: Any, number: int) -> list[tuple[Tensor, Tensor]]:
+    def _note_look(self, name: str, value: Tensor) -> None:
+        """Say of what may be a mask that nobody knows what it hides."""
+        looks = name.endswith("mask") and not name.endswith(_OTHER_MASKS) and value.ndim == 2 and 0 not in value.shape
+        if looks and bool(((value == 0) | (value == 1)).all()) and bool((value != value.reshape(-1)[0]).any()):
+            self.notes.setdefault(
+                name,
+                f"it may be a mask, but what it hides is not known: all counts; if it is True or 1 where a position "
+                f"counts, give mask={name!r}",
+            )
+
+    def _seeds_of_mask(self, model: nn.Module, batch: Any, moved: Any, number: int) -> list[tuple[Tensor, Tensor]]:
         if isinstance(self.mask, str):
-            if not isinstance(batch, Mapping) or self.mask not in batch:
+            named = named_arguments(model, batch)
+            if self.mask not in named:
                 raise InvalidOptionError(f"mask={self.mask!r}: batch {number} has no entry of this name")
-            mask = batch[self.mask]
+            mask = named[self.mask]
         else:
             assert self.mask is not None
             mask = self.mask(batch)
@@ -198,8 +215,31 @@ class Padding:
         return seeds
 
 
+def named_arguments(model: nn.Module, batch: Any) -> Mapping[str, Any]:
+    """What a batch gives each argument of a model; nothing where it has another number of them, or of one tensor."""
+    if isinstance(batch, Mapping):
+        return batch
+    if not isinstance(batch, tuple | list):
+        return {}
+    try:
+        return inspect.signature(model.forward).bind_partial(*batch).arguments
+    except (TypeError, ValueError):  # too many, or a function without a signature
+        return {}
+
+
+def _scopes(value: Any) -> Iterator[Mapping[str, Any]]:
+    """A mapping of arguments, and those inside of it, which have masks of their own."""
+    if isinstance(value, Mapping):
+        yield value
+        value = tuple(value.values())
+    if isinstance(value, tuple | list):
+        for part in value:
+            yield from _scopes(part)
+
+
 def _is_mask(name: str) -> bool:
-    return name.endswith(("attention_mask", "key_padding_mask")) or name == "pixel_mask"
+    known = name.endswith(("attention_mask", "key_padding_mask")) or name == "pixel_mask"
+    return known and not name.endswith(_OTHER_MASKS)
 
 
 def _family(name: str) -> str:

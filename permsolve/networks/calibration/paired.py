@@ -14,8 +14,9 @@ from permsolve.moments import InputMoments
 from permsolve.networks.calibration.batches import Batches, call
 from permsolve.networks.calibration.calibrate import buffers_kept, running
 from permsolve.networks.calibration.geometry import Geometry, unbatched
+from permsolve.networks.calibration.memory import memory_named
 from permsolve.networks.calibration.padding import Padding
-from permsolve.networks.calibration.sums import Sums
+from permsolve.networks.calibration.sums import Sums, held_by_float32, largest_of, size_of_sums
 from permsolve.networks.calibration.watching import watched
 from permsolve.networks.prunable import places_of
 
@@ -164,7 +165,8 @@ def calibrate_pair(
         ]:
             return None
         for (x, geometry, hidden), (y, _, _) in zip(seen[model], seen[dense], strict=True):
-            sums.add(x, geometry, number, hidden)
+            with memory_named(size_of_sums(len(flat), flat.shape[2], full=True), name, alone=True):
+                sums.add(x, geometry, number, hidden)
             theirs = [one for _, one, _ in geometry.parts(y, hidden)]
             for (part, ours, unseen), other in zip(geometry.parts(x, hidden), theirs, strict=True):
                 chosen = slice(None) if part is None else slice(part, part + 1)
@@ -175,13 +177,22 @@ def calibrate_pair(
                     strict=True,
                 )
                 for mine, before in pairs:
-                    with torch.no_grad():
-                        outputs = torch.einsum("sgd,god->sgo", before.to(flat.dtype), matrices).float()
-                        targets[chosen] += torch.einsum("sgo,sgd->god", outputs, mine.float())
+                    if len(mine):
+                        accurate = _accurate(before, mine, matrices)
+                        outputs = torch.einsum("sgd,god->sgo", before.to(accurate), matrices.to(accurate))
+                        targets[chosen] += torch.einsum("sgo,sgd->god", outputs, mine.to(accurate))
                         energy[chosen] += outputs.square().sum((0, 2), dtype=torch.float64).cpu()
     if sums.idle:
         return None
-    samples, inputs = torch.tensor(sums.samples, dtype=torch.float64, device="cpu"), sums.moments()
+    samples = torch.tensor(sums.samples, dtype=torch.float64, device="cpu")
+    with memory_named(size_of_sums(len(flat), flat.shape[2], full=True), name, alone=True):
+        inputs = sums.moments()
     assert inputs is not None
     means = (targets.cpu() / samples[:, None, None]).numpy()
     return PairedMoments(inputs, means, float((energy / samples).sum()))
+
+
+def _accurate(before: Tensor, mine: Tensor, weight: Tensor) -> torch.dtype:
+    """The type that holds products of outputs with one another, and with inputs."""
+    outputs = largest_of(before) * largest_of(weight) * weight.shape[-1]
+    return torch.float32 if held_by_float32(outputs) and held_by_float32(largest_of(mine)) else torch.float64

@@ -11,6 +11,23 @@ from permsolve.networks.calibration.geometry import Geometry, moments_of
 
 # Inputs whose largest value lies between have products, and sums of them, that float32 holds.
 _SMALL, _LARGE = 1e-12, 1e15
+# A sum in float64, and one product in float32.
+_BYTES = 8 + 4
+
+
+def largest_of(values: Tensor) -> float:
+    """The largest absolute value, NaN where one is NaN."""
+    return max(map(abs, torch.stack(torch.aminmax(values)).tolist()))
+
+
+def held_by_float32(largest: float) -> bool:
+    """Whether float32 holds products, and sums of them, of values of which this is the largest."""
+    return largest == 0.0 or _SMALL < largest < _LARGE
+
+
+def size_of_sums(groups: int, features: int, *, full: bool) -> int:
+    """Bytes that the sums of a weight need."""
+    return groups * features * (features if full else 1) * _BYTES
 
 
 class Sums:
@@ -60,10 +77,10 @@ class Sums:
                     self._add(rows, batch, part)
 
     def _add(self, rows: Tensor, batch: int, part: int | None) -> None:
-        largest = max(map(abs, torch.stack(torch.aminmax(rows)).tolist()))  # NaN where one is NaN
+        largest = largest_of(rows)
         if not math.isfinite(largest):
             raise InvalidNetworkError(self._refusal(batch, "NaN or infinity"))
-        if largest and not _SMALL < largest < _LARGE:
+        if not held_by_float32(largest):
             rows = rows.double()
         found = moments_of(rows, self.full)
         if largest >= _LARGE and not torch.isfinite(found).all():

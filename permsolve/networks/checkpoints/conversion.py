@@ -89,9 +89,10 @@ def convert(
 def chosen_layers(model: Any, include: NameFilter | None, exclude: NameFilter | None) -> Callable[[str], bool]:
     """Which layers of a model count, by their names.
 
-    Unless ``include`` is given, the output embedding (the head of a language model) is left out.
+    Unless ``include`` is given, the output embedding (the head of a language model) is left out. So is what is computed
+    from several tensors (by ``weight_norm``), since there is none in the checkpoint that could hold the zeros.
     """
     head = model.get_output_embeddings() if include is None else None
     weights = prunable_weights(model, include, exclude)
-    chosen = {weight.module_name for weight in weights if weight.module is not head}
+    chosen = {weight.module_name for weight in weights if weight.module is not head and weight.parameter is not None}
     return chosen.__contains__

@@ -257,3 +257,47 @@ def test_encoder_and_decoder_have_masks_of_their_own() -> None:
     assert (same_ids["encoder.weight"].samples, same_ids["decoder.weight"].samples) == (10, 10)
     del batch["decoder_attention_mask"]
     assert networks.calibrate(Both(), [batch])["decoder.weight"].samples == 12
+
+
+def test_masks_of_arguments_by_position_or_inside_of_others() -> None:
+    """What a mask hides does not depend on how the model is called with it."""
+    one, padded = texts()
+    model = block("rows")
+    plain = networks.calibrate(model, [one])
+    same(plain, networks.calibrate(model, [tuple(padded.values())]))
+    same(plain, networks.calibrate(model, [tuple(padded.values())], mask="attention_mask"))
+
+    class Inner(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.text = model
+
+        def forward(self, text: dict[str, Tensor]) -> Tensor:
+            outputs: Tensor = self.text(**text)
+            return outputs
+
+    expected = {f"text.{name}": moments for name, moments in plain.items()}
+    same(expected, networks.calibrate(Inner(), [{"text": padded}]))
+    same(expected, networks.calibrate(Inner(), [(padded,)]))
+
+
+def test_masks_of_other_names() -> None:
+    """Those that torch adds to scores hide where they are -inf; one that nobody knows is named."""
+
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor, **masks: Tensor) -> Tensor:
+            outputs: Tensor = self.layer(x)
+            return outputs
+
+    x, real = torch.randn(2, 3, 4), torch.tensor([[1, 1, 0], [1, 0, 0]])
+    added = torch.where(real == 0, -torch.inf, 0.0)
+    assert networks.calibrate(Masked(), [{"x": x, "src_key_padding_mask": added}])["layer.weight"].samples == 3
+    found = networks.calibrate(Masked(), [{"x": x, "padding_mask": real}])
+    assert found["layer.weight"].samples == 6
+    assert "mask='padding_mask'" in found.notes["padding_mask"]
+    both = networks.calibrate(Masked(), [{"x": x, "global_attention_mask": 1 - real, "attention_mask": real}])
+    assert (both["layer.weight"].samples, both.notes) == (3, {})

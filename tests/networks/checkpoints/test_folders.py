@@ -11,9 +11,12 @@ import torch
 pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn.utils import parametrizations
 
 from permsolve import Problem, Result, solve
 from permsolve.errors import FileFormatError, InvalidNetworkError, InvalidProblemError
+from permsolve.networks.checkpoints.conversion import chosen_layers
 from permsolve.networks.checkpoints.examples import example_calls
 from permsolve.networks.checkpoints.files import Wishes, account_for_files
 from permsolve.networks.checkpoints.folder import INDEX, SINGLE, CheckpointFolder
@@ -168,3 +171,18 @@ def test_the_executor_remembers(tmp_path: Path) -> None:
     assert len(done) == 3
     with pytest.raises(InvalidProblemError):
         executor.submit(_solved, None, 5).result()
+
+
+def test_weights_that_are_computed_do_not_count() -> None:
+    """No tensor of the checkpoint could hold the zeros of a weight under weight_norm."""
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.plain, self.computed = nn.Linear(8, 8), parametrizations.weight_norm(nn.Linear(8, 8))
+
+        def get_output_embeddings(self) -> None:
+            return None
+
+    chosen = chosen_layers(Model(), None, None)
+    assert (chosen("plain"), chosen("computed")) == (True, False)

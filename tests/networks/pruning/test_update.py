@@ -290,3 +290,16 @@ def test_refusals_leave_the_model_as_it_was() -> None:
     torch.nn.utils.parametrize.remove_parametrizations(model[4], "weight")
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, before[name])
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e22])
+def test_values_whose_squares_float32_does_not_hold(size: float) -> None:
+    """Errors are what they are of other inputs, in the order of the layers, too."""
+    torch.manual_seed(0)
+    x, errors = torch.randn(64, 8), []
+    for scale in (1.0, size):
+        torch.manual_seed(1)
+        masks = networks.prune_(nn.Linear(8, 8), saliency="obs", update="obs", batches=[scale * x])
+        errors.append(masks.errors["weight"])
+    assert errors[0].updated == pytest.approx(errors[1].updated, rel=1e-2)
+    assert errors[0].updated > 0.0
