@@ -91,6 +91,7 @@ def difference(
 
 def _reals(tensor: Tensor) -> Tensor:
     """A tensor in float64; of complex numbers both parts."""
+    tensor = tensor.detach()
     if tensor.is_complex():
         return torch.view_as_real(tensor.to(torch.complex128).resolve_conj())
     return tensor.to(torch.float64)

@@ -2,8 +2,9 @@
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import wraps
+from threading import Lock
 from typing import ParamSpec, TypeVar
 
 import numpy as np
@@ -22,7 +23,8 @@ def undisturbed(function: Callable[P, R]) -> Callable[P, R]:
     - Within ``torch.inference_mode`` it makes ordinary tensors.
     - Within ``torch.autocast`` models run as the host wants, but casts of weights are neither read from the region's
       cache, which would be those of weights that have changed since, nor left in it.
-    - Where the default device is ``meta``, as in a program that loads a model, tensors are made with values.
+    - Where the default device is ``meta``, as in a program that loads a model, tensors are made with values, unless
+      the model has none.
     - Random number generators of torch, numpy and Python stand afterwards where they stood.
     - Numpy makes no remarks (:func:`permsolve.arithmetic.own_arithmetic`).
     """
@@ -30,7 +32,7 @@ def undisturbed(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def shielded(*args: P.args, **kwargs: P.kwargs) -> R:
         model = args[0] if args else kwargs.get("model")
-        with _ordinary_tensors(), _values(model), _no_casts_kept(), random_numbers_kept():
+        with _ordinary_tensors(), _values(model), _no_casts_kept(), _RANDOM_NUMBERS.set():
             return function(*args, **kwargs)
 
     return own_arithmetic(shielded)
@@ -50,7 +52,7 @@ def _ordinary_tensors() -> Iterator[None]:
 def _values(model: object) -> Iterator[None]:
     """Make tensors on the CPU where by default they would have no values, but those of the model have."""
     tensors = [*model.parameters(), *model.buffers()] if isinstance(model, nn.Module) else []
-    if torch.get_default_device().type != "meta" or all(tensor.is_meta for tensor in tensors):
+    if torch.get_default_device().type != "meta" or (tensors and all(tensor.is_meta for tensor in tensors)):
         yield
         return
     with torch.device("cpu"):
@@ -70,8 +72,34 @@ def _no_casts_kept() -> Iterator[None]:
         torch.clear_autocast_cache()
 
 
+class ForAllThreads:
+    """Something that there is once in a process, and that several threads may want set at the same time.
+
+    The first of them sets it, and the last one puts it back: each on its own could put back what another has set.
+    """
+
+    def __init__(self, setting: Callable[[], AbstractContextManager[None]]) -> None:
+        self._setting, self._done = setting, ExitStack()
+        self._lock, self._users = Lock(), 0
+
+    @contextmanager
+    def set(self) -> Iterator[None]:
+        """Have it set meanwhile."""
+        with self._lock:
+            if not self._users:
+                self._done.enter_context(self._setting())
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    self._done.close()
+
+
 @contextmanager
-def random_numbers_kept() -> Iterator[None]:
+def _random_numbers_kept() -> Iterator[None]:
     """Set all global random number generators back at the end."""
     python, arrays = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng():
@@ -80,3 +108,34 @@ def random_numbers_kept() -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(arrays)  # noqa: NPY002
+
+
+@contextmanager
+def _no_fast_path() -> Iterator[None]:
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+@contextmanager
+def _nothing_compiled() -> Iterator[None]:
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+_RANDOM_NUMBERS = ForAllThreads(_random_numbers_kept)
+_FAST_PATH = ForAllThreads(_no_fast_path)
+_COMPILATION = ForAllThreads(_nothing_compiled)
+
+
+def fast_path_off() -> AbstractContextManager[None]:
+    """Have attention and encoder layers call their parts, which their fast path does not."""
+    return _FAST_PATH.set()
+
+
+def compilation_off() -> AbstractContextManager[None]:
+    """Run compiled models eagerly: what was compiled earlier would not see a hook that came later."""
+    return _COMPILATION.set()

@@ -30,7 +30,7 @@ TOLERANCE = 1e-9
 # Of models that compute in a shorter type inside, whatever type their parameters have, by its number of bytes.
 COARSE_TOLERANCES = {4: 2e-5, 2: 5e-2, 1: 5e-2}
 SCALES = (1.0, 0.1, 10.0)
-_WHY = "be verified"
+_WHY = "be verified (permute_ with verify=False does without)"
 _NOTHING = "the model returned no finite numbers that could be compared, so that outputs are not known to be as before"
 # Torch takes so many different seeds.
 _SEEDS = 1 << 63

@@ -106,7 +106,7 @@ def outside_hook() -> Any:
     ("build", "error", "words"),
     [
         (on_meta, InvalidNetworkError, "0.weight is on the meta device .* load the weights first"),
-        (with_lock, InvalidNetworkError, "cannot be copied, .*lock.* verify=False"),
+        (with_lock, InvalidNetworkError, "cannot be copied, .*verify=False.*its attribute lock .*set lock to None"),
         (quantised, UntraceableError, "cannot trace Sequential .* spec="),
         (lazy, InvalidNetworkError, "0.weight has no shape yet: run the model once"),
         (state_written_in_place, UntraceableError, "mutated in the forward method"),

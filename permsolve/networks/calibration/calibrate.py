@@ -24,7 +24,7 @@ from permsolve.networks.calibration.watching import watched
 from permsolve.networks.keeping import kept
 from permsolve.networks.layers import reads_input
 from permsolve.networks.prunable import NameFilter, PrunableWeight, places_of, prunable_weights
-from permsolve.networks.surroundings import undisturbed
+from permsolve.networks.surroundings import compilation_off, fast_path_off, undisturbed
 from permsolve.networks.trace.export import check_module, mode
 
 _LOGGER = logging.getLogger(__name__)
@@ -311,16 +311,12 @@ def running(model: nn.Module, device: torch.device | str | None) -> Iterator[tor
         )
     home = next(iter(homes)) if len(homes) == 1 else None
     target = torch.device(device) if device is not None else home
-    fast = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
         if device is not None and home is not None:
             stack.callback(model.to, home)
             model.to(target)
-        # The fast path of attention and encoder layers calls none of their parts.
-        stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
-        torch.backends.mha.set_fastpath_enabled(False)
-        if hasattr(torch.compiler, "set_stance"):
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(fast_path_off())
+        stack.enter_context(compilation_off())
         stack.enter_context(mode(model, False))
         stack.enter_context(torch.no_grad())
         used = {tensor.device for tensor in tensors} | ({target} if target is not None else set())

@@ -71,7 +71,7 @@ def read_call(path: Path, model: Any) -> dict[str, Tensor]:
     FileFormatError
         When the file cannot be read, or the model has no such argument.
     """
-    return {name: _tensor(array, model.dtype) for name, array in _read_arrays(path, model).items()}
+    return {name: _tensor(array, model) for name, array in _read_arrays(path, model).items()}
 
 
 def _read_arrays(path: Path, model: Any) -> dict[str, NDArray[Any]]:
@@ -93,7 +93,7 @@ def _of_arrays(path: Path, model: Any, samples: int) -> list[dict[str, Tensor]]:
         listed = ", ".join(f"{name}: {count}" for name, count in counts.items()) or "there are none"
         raise FileFormatError(f"{path}: all arrays have one sample along their first axis, and at least one: {listed}")
     chosen = _spread(next(iter(counts.values())), samples)
-    tensors = {name: _tensor(array[chosen], model.dtype) for name, array in arrays.items()}
+    tensors = {name: _tensor(array[chosen], model) for name, array in arrays.items()}
     return [
         {name: tensor[start : start + BATCH] for name, tensor in tensors.items()}
         for start in range(0, len(chosen), BATCH)
@@ -107,10 +107,10 @@ def _check(path: Path, name: str, array: NDArray[Any]) -> None:
         raise FileFormatError(f"{path}: {name!r} holds NaN or infinity: clean the data")
 
 
-def _tensor(array: NDArray[Any], dtype: torch.dtype) -> Tensor:
+def _tensor(array: NDArray[Any], model: Any) -> Tensor:
     if array.dtype.kind == "f":
-        return torch.from_numpy(array.astype(np.float64)).to(dtype)
-    return torch.from_numpy(array if array.dtype.kind == "b" else array.astype(np.int64))
+        return torch.from_numpy(array.astype(np.float64)).to(model.device, model.dtype)
+    return torch.from_numpy(array if array.dtype.kind == "b" else array.astype(np.int64)).to(model.device)
 
 
 def _of_texts(path: Path, folder: CheckpointFolder, model: Any, samples: int, length: int) -> list[dict[str, Tensor]]:
@@ -145,7 +145,7 @@ def _of_texts(path: Path, folder: CheckpointFolder, model: Any, samples: int, le
     if not by_length:
         raise FileFormatError(f"{path}: the tokenizer of {folder.path} finds no token in it")
     return [
-        {"input_ids": torch.tensor(same[start : start + BATCH])}
+        {"input_ids": torch.tensor(same[start : start + BATCH], device=model.device)}
         for _, same in sorted(by_length.items(), reverse=True)
         for start in range(0, len(same), BATCH)
     ]

@@ -14,12 +14,14 @@ from permsolve.networks.checkpoints.outputs import Outputs
 from permsolve.networks.checkpoints.resuming import ResumingExecutor
 from permsolve.networks.compression import CompressionReport, Recipe
 from permsolve.networks.prunable import NameFilter
+from permsolve.networks.surroundings import undisturbed
 from permsolve.pattern import Pattern
 
 # Samples of the first batch that the model is traced and judged with.
 _EXAMPLES = 2
 
 
+@undisturbed
 def compress_checkpoint(
     source: Path,
     target: Path,

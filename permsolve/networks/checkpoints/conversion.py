@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from permsolve.networks.checkpoints.checking import check_written
 from permsolve.networks.checkpoints.files import AS_TOLD, Wishes, account_for_files
 from permsolve.networks.checkpoints.folder import CheckpointFolder
-from permsolve.networks.checkpoints.loading import Loaded, load
+from permsolve.networks.checkpoints.loading import Loaded, load, quiet_transformers
 from permsolve.networks.checkpoints.resuming import ResumingExecutor
 from permsolve.networks.checkpoints.target import check_space, check_target, solved_folder, workplace
 from permsolve.networks.checkpoints.writing import write_checkpoint
@@ -73,12 +73,13 @@ def convert(
     folder = CheckpointFolder.open(source)
     files = account_for_files(folder, wishes)
     check_space(target, folder, files)
-    loaded = load(folder, wishes)
-    wishes.check([*(file.as_posix() for file in files.copied), *files.left_out, *loaded.tensors.unused])
-    with workplace(target) as new:
-        outcome = change(loaded, ResumingExecutor(solved_folder(target), on_done))
-        write_checkpoint(loaded, files, new)
-        check_written(loaded, new, None if undo is None else lambda model: undo(model, outcome), zeros=zeros)
+    with quiet_transformers():
+        loaded = load(folder, wishes)
+        wishes.check([*(file.as_posix() for file in files.copied), *files.left_out, *loaded.tensors.unused])
+        with workplace(target) as new:
+            outcome = change(loaded, ResumingExecutor(solved_folder(target), on_done))
+            write_checkpoint(loaded, files, new)
+            check_written(loaded, new, None if undo is None else lambda model: undo(model, outcome), zeros=zeros)
     left_out = files.left_out | dict.fromkeys(sorted(loaded.tensors.left_out), AS_TOLD)
     for name, why in left_out.items():
         if on_remark is not None:

@@ -26,7 +26,7 @@ def independent(name: str, tensor: Tensor, model: nn.Module) -> bool:
         return True
     last = name.rpartition(".")[2]
     if last == "position_ids":
-        return same(tensor, torch.arange(tensor.shape[-1]).expand_as(tensor).to(tensor.dtype))
+        return same(tensor, torch.arange(tensor.shape[-1], device=tensor.device).expand_as(tensor).to(tensor.dtype))
     if last in ("bias", "mask") and tensor.ndim > 2 and tensor.shape[-1] == tensor.shape[-2]:
         return same(tensor, torch.ones_like(tensor).tril())
     kept = model.state_dict().keys()

@@ -86,7 +86,8 @@ class _Maker:
     def _ids(self, length: int) -> Tensor:
         size = self._text.vocab_size
         longest = getattr(self._text, "max_position_embeddings", None) or length
-        ids = torch.randint(0, size, (self._batch, min(length, max(longest - 2, 1))), generator=self._generator)
+        shape = (self._batch, min(length, max(longest - 2, 1)))
+        ids = torch.randint(0, size, shape, generator=self._generator, device="cpu").to(self._model.device)
         special = {getattr(self._config, name, None) for name in _SPECIAL}
         for part in (self._config, self._text):
             special |= {getattr(part, name, None) for name in ("eos_token_id", "pad_token_id")}
@@ -101,11 +102,12 @@ class _Maker:
 
     def _filled(self, token: int, count: int) -> Tensor:
         ids = self._ids(LENGTH)
-        places = torch.full((self._batch, count), token)
+        places = torch.full((self._batch, count), token, device=ids.device)
         return torch.cat([ids[:, : LENGTH // 2], places, ids[:, LENGTH // 2 :]], 1)
 
     def _noise(self, *shape: int) -> Tensor:
-        return torch.randn(self._batch, *shape, generator=self._generator).to(self._model.dtype)
+        noise = torch.randn(self._batch, *shape, generator=self._generator, dtype=torch.float32, device="cpu")
+        return noise.to(self._model.device, self._model.dtype)
 
     def _pictures(self) -> Iterator[Call]:
         vision = getattr(self._config, "vision_config", None) or getattr(self._config, "encoder", None) or self._config
@@ -136,7 +138,8 @@ class _Maker:
     def _masks(self, frames: int) -> Call:
         """A mask that keeps all frames, where the model asks for one."""
         names = ("feature_attention_mask", "input_features_mask")
-        return {name: torch.ones(self._batch, frames, dtype=torch.long) for name in names if name in self._arguments}
+        mask = torch.ones(self._batch, frames, dtype=torch.long, device=self._model.device)
+        return {name: mask for name in names if name in self._arguments}
 
     def _sizes(self, call: Call) -> list[int]:
         """Numbers of features that a call makes for each sample, as wide as the tokens' embeddings, the last first."""

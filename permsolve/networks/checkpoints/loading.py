@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from permsolve.networks.checkpoints.folder import CONFIG, CheckpointFolder
 from permsolve.networks.checkpoints.foreign import calling_package
 from permsolve.networks.checkpoints.sentences import read_by_modules
 from permsolve.networks.checkpoints.stored import StoredTensors, account_for_tensors
+from permsolve.networks.surroundings import ForAllThreads
 
 _MISFITS = (
     ("missing_keys", "lacks tensors of the model"),
@@ -46,7 +47,7 @@ class Loaded:
 
 
 def transformers_package() -> Any:
-    """The package `transformers`, told to be quiet.
+    """The package `transformers`.
 
     Raises
     ------
@@ -59,9 +60,35 @@ def transformers_package() -> Any:
         raise MissingPackageError(
             f"checkpoint folders need {error.name or 'transformers'}: pip install 'permsolve[hf]'"
         ) from error
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
     return transformers
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    log = transformers_package().utils.logging
+    verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(verbosity)
+        if bars:
+            log.enable_progress_bar()
+
+
+_QUIET = ForAllThreads(_quiet_transformers)
+
+
+def quiet_transformers() -> AbstractContextManager[None]:
+    """Have `transformers` make no remarks and show no bars; what the host program had set comes back.
+
+    Raises
+    ------
+    MissingPackageError
+        When it is not installed.
+    """
+    return _QUIET.set()
 
 
 def load(folder: CheckpointFolder, wishes: Wishes) -> Loaded:

@@ -15,9 +15,11 @@ from permsolve.networks.checkpoints.outputs import Outputs
 from permsolve.networks.checkpoints.resuming import ResumingExecutor
 from permsolve.networks.prunable import NameFilter
 from permsolve.networks.report import Report
+from permsolve.networks.surroundings import undisturbed
 from permsolve.pattern import Pattern
 
 
+@undisturbed
 def permute_checkpoint(
     source: Path,
     target: Path,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from permsolve.networks.surroundings import compilation_off
 from permsolve.networks.trace.calls import ExampleInputs
 from permsolve.networks.trace.export import called
 
@@ -14,14 +15,14 @@ from permsolve.networks.trace.export import called
 def eager_outputs(model: nn.Module, example_inputs: ExampleInputs | Tensor) -> list[Tensor]:
     """Outputs of a model in evaluation mode: all tensors in them, in order.
 
-    It runs eagerly, even if compiled: what was compiled earlier would not see a hook that came later.
+    It runs eagerly, even if compiled.
 
     Raises
     ------
     InvalidNetworkError
         When the model cannot be called with the example; what it raised is the cause.
     """
-    with torch.compiler.set_stance("force_eager"):
+    with compilation_off():
         output = called(model, example_inputs)
     parts = vars(output) if hasattr(output, "__dataclass_fields__") and not isinstance(output, dict) else output
     return [leaf for leaf in pytree.tree_leaves(parts) if isinstance(leaf, Tensor)]

@@ -24,6 +24,7 @@ from permsolve.networks.report import Report
 from permsolve.networks.sparse.forms import dense_shape, is_sparse
 from permsolve.networks.sparse.hardware import Cuda, Hardware
 from permsolve.networks.sparse.packing import PackedWeight, pack, unpack
+from permsolve.networks.surroundings import undisturbed
 from permsolve.networks.transaction import all_or_nothing, transaction
 from permsolve.networks.writing import check_writable
 from permsolve.pattern import Pattern
@@ -64,6 +65,7 @@ class Manifest:
     versions: dict[str, str]
 
 
+@undisturbed
 def save_sparse(
     model: nn.Module,
     path: str | PathLike[str],
@@ -147,6 +149,7 @@ def save_sparse(
     return manifest
 
 
+@undisturbed
 @all_or_nothing
 def load_sparse(model: nn.Module, path: str | PathLike[str]) -> Manifest:
     """Read a file of :func:`save_sparse` into a model of the same architecture, whose weights are dense afterwards.
