@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 
 from permsolve.errors import InvalidCertificateError
 
-# Sums of numbers below this do not overflow.
-_LARGE = 1e300
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Node:
@@ -60,11 +57,8 @@ class Node:
     @property
     def base(self) -> float:
         """Sum of the prices, those of odd sets times their right-hand sides."""
-        sets = [weight * (len(odd_set) // 2) for odd_set, weight in zip(self.odd_sets, self.weights, strict=True)]
-        terms = [*self.duals.tolist(), *sets]
-        # Prices near the largest number cancel in the end, but not on the way: halved until no sum can overflow.
-        halvings = len(terms).bit_length() if max(map(abs, terms), default=0.0) > _LARGE else 0
-        return math.ldexp(math.fsum(math.ldexp(term, -halvings) for term in terms), halvings)
+        sets = (weight * (len(odd_set) // 2) for odd_set, weight in zip(self.odd_sets, self.weights, strict=True))
+        return math.fsum(self.duals) + math.fsum(sets)
 
     def scaled(self, exponent: int) -> "Node":
         """The same for values times ``2**exponent``: exact."""

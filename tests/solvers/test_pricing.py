@@ -1,8 +1,10 @@
 """Pricing: every reduced cost, against plain numpy; the bound at every round."""
 
+import itertools
 import math
 import sys
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -110,7 +112,9 @@ def test_stopped_while_listing_there_is_something(solver: str, monkeypatch: pyte
     engine = get_solver(solver)
     monkeypatch.setattr(sys.modules[type(engine).__module__], "make_pricer", lambda *arguments: None)
     problem = Problem(np.random.default_rng(1).random((8, 32)), "4:8")
-    run = Run(problem, stop=MaxIterations(1000))
+    looks = itertools.count()
+    monkeypatch.setattr("permsolve.run.time", SimpleNamespace(perf_counter=lambda: 0.001 * next(looks)))
+    run = Run(problem, time_limit=1.0)
     engine.solve(problem, run)
     assert run.value > problem.baseline
 
