@@ -102,8 +102,8 @@ def compress(
     except MemoryLimitError as error:
         if error.alone:
             raise InvalidOptionError(
-                f"out of memory: the moments of {error.layer} alone need {error.needed / GIB:.3g} GiB: leave it out with "
-                "--exclude"
+                f"out of memory: the moments of {error.layer} alone need {error.needed / GIB:.3g} GiB: leave it out "
+                "with --exclude"
             ) from error
         if error.limit is None:
             raise InvalidOptionError(

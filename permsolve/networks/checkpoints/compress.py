@@ -82,7 +82,7 @@ def compress_checkpoint(
 
     def change(loaded: Loaded, executor: ResumingExecutor) -> CompressionReport:
         model = loaded.model
-        wrapped = Outputs(model, states=loaded.states_are_read)
+        wrapped = Outputs(model, states=loaded.states_are_read, one_by_one=True)
         wanted = chosen_layers(model, include, exclude)
         batches = read_batches(calibration, loaded.folder, model, samples, length)
         first = {name: values[:_EXAMPLES] for name, values in batches[0].items()}

@@ -14,6 +14,7 @@ from permsolve.errors import FileFormatError, MissingPackageError
 from permsolve.networks.checkpoints.files import Wishes
 from permsolve.networks.checkpoints.folder import CONFIG, CheckpointFolder
 from permsolve.networks.checkpoints.foreign import calling_package
+from permsolve.networks.checkpoints.outputs import BATCHED
 from permsolve.networks.checkpoints.sentences import read_by_modules
 from permsolve.networks.checkpoints.stored import StoredTensors, account_for_tensors
 from permsolve.networks.surroundings import ForAllThreads
@@ -141,7 +142,7 @@ def load_as(known: Any, config: Any, folder: CheckpointFolder) -> Any:
         )
         # The default of mixtures runs over the experts that were chosen, which depends on the data: no graph has that.
         if "grouped_mm" in model.get_experts_implementation().values():
-            model.set_experts_implementation("batched_mm")
+            model.set_experts_implementation(BATCHED)
     for kind, what in _MISFITS:
         if found.get(kind):
             listed = ", ".join(sorted(str(name) for name in found[kind])[:4])

@@ -16,6 +16,7 @@ from torch.nn.utils import parametrizations
 
 from permsolve import Problem, Result, solve
 from permsolve.errors import FileFormatError, InvalidNetworkError, InvalidProblemError
+from permsolve.networks import calibrate
 from permsolve.networks.checkpoints.conversion import chosen_layers
 from permsolve.networks.checkpoints.examples import example_calls
 from permsolve.networks.checkpoints.files import Wishes, account_for_files
@@ -186,3 +187,14 @@ def test_weights_that_are_computed_do_not_count() -> None:
 
     chosen = chosen_layers(Model(), None, None)
     assert (chosen("plain"), chosen("computed")) == (True, False)
+
+
+def test_what_experts_read_is_seen(tmp_path: Path) -> None:
+    """They run in one product where a graph is made, and one after the other where a calibration looks."""
+    model = _load(save(build("mixtral"), tmp_path / "model")).model
+    before = model.get_experts_implementation()
+    ids = {"input_ids": torch.arange(16).view(2, 8)}
+    for seen in (False, True):
+        found = calibrate(Outputs(model, one_by_one=seen), [ids], include="*experts")
+        assert (len(found), len(found.missing)) == ((2, 0) if seen else (0, 2))
+    assert model.get_experts_implementation() == before
