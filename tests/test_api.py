@@ -1,5 +1,6 @@
 """solve(): its arguments, what it tells while searching, and how it is stopped."""
 
+import asyncio
 import dataclasses
 import math
 import os
@@ -23,7 +24,7 @@ from permsolve.result import Result
 from permsolve.run import Run
 from permsolve.solver import Outcome, Solver
 from permsolve.status import Status, StopReason
-from permsolve.stopping import Gap, MaxIterations, MaxRuntime, NoImprovement, Target
+from permsolve.stopping import Gap, MaxIterations, MaxRuntime, NoImprovement, Target, WhenSet
 
 PROBLEM = Problem(np.random.default_rng(0).random((32, 24)), "2:4")
 
@@ -226,6 +227,48 @@ def test_other_threads_can_solve() -> None:
     thread.start()
     thread.join()
     assert results[0].permutation.tolist() == solve(PROBLEM, "random", stop=MaxIterations(50)).permutation.tolist()
+
+
+def test_under_asyncio_a_flag_ends_a_search() -> None:
+    """The loop has SIGINT for itself; its callback sets the flag that the search was given, in a thread or in none."""
+    enough = threading.Event()
+
+    def interrupt(_: Incumbent) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def search() -> Result:
+        return solve(PROBLEM, "random", stop=WhenSet(enough) | MaxIterations(10**9), observer=interrupt)
+
+    async def host() -> Result:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, enough.set)
+        return await asyncio.to_thread(search)
+
+    result = asyncio.run(host())
+    assert result.stop_reason is StopReason.INTERRUPTED
+    assert result.value > result.baseline
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_hosts_handler_of_the_end_can_set_a_flag(number: signal.Signals) -> None:
+    """It is called during the search, which ends by the flag; it is the host's afterwards, too."""
+    enough = threading.Event()
+
+    def handler(*_: object) -> None:
+        enough.set()
+
+    previous = signal.signal(number, handler)
+    try:
+        result = solve(
+            PROBLEM,
+            "random",
+            stop=[WhenSet(enough), MaxIterations(10**9)],
+            observer=lambda _: os.kill(os.getpid(), number),
+        )
+        assert signal.getsignal(number) is handler
+    finally:
+        signal.signal(number, previous)
+    assert result.stop_reason is StopReason.INTERRUPTED
 
 
 def test_a_proven_optimum_is_said_to_be_one() -> None:

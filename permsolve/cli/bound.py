@@ -1,13 +1,12 @@
 """``permsolve bound``."""
 
 import json
-import sys
 from typing import Annotated
 
 import typer
 
 from permsolve.cli.exit_codes import ExitCode
-from permsolve.cli.outputs import STDOUT, check_output, held, keep_all
+from permsolve.cli.outputs import STDOUT, check_output, held, keep_all, print_kept
 from permsolve.cli.parameters import Inputs, PatternText, SaliencyName, Source, Tensor
 from permsolve.cli.text import amount, printable
 
@@ -66,7 +65,7 @@ def bound(
         text = json.dumps(document, indent=1, allow_nan=False) + "\n"
         keep_all((target, lambda path: atomic_write(path, lambda stream: stream.write(text.encode()))))
     if json_path == STDOUT:
-        sys.stdout.write(text)
+        print_kept(text)
         return ExitCode.OK
     notes = found.notes.values()
     typer.echo(

@@ -9,7 +9,7 @@ import typer
 
 from permsolve.cli.console import console
 from permsolve.cli.exit_codes import ExitCode
-from permsolve.cli.outputs import STDOUT, check_output, held, keep_all
+from permsolve.cli.outputs import STDOUT, check_output, held, keep_all, print_kept
 from permsolve.cli.parameters import PatternText, Source, Tensor
 
 # Bytes of a study as text, for each byte of its permutation.
@@ -78,7 +78,7 @@ def lossless(
             (document, lambda path: atomic_write(path, lambda stream: stream.write(text.encode()))),
         )
     if json_path == STDOUT:
-        sys.stdout.write(text)
+        print_kept(text)
     if json_path != STDOUT:
         console().print(lossless_table(info.name, study))
     if study.interrupted:

@@ -1,6 +1,7 @@
 """Where results go: checked, and their space held, before any work is done; kept whatever happens meanwhile."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from permsolve.cli.text import printable
 from permsolve.errors import InvalidOptionError
-from permsolve.io.writing import Output, obstacle
+from permsolve.io.writing import Output, atomic_write, obstacle
 
 STDOUT = "-"
 
@@ -94,13 +95,36 @@ def keep_all(*results: tuple[Output | None, Writer]) -> None:
             write(output)
         except OSError as error:
             place = _elsewhere(Path(output).name, write)
-            kept = "and no other place takes it" if place is None else f"it was written to {printable(str(place))}"
-            failures.append(OSError(error.errno, f"{error.strerror or error}: {kept}", os.fspath(output)))
+            failures.append(OSError(error.errno, f"{error.strerror or error}: {_kept_at(place)}", os.fspath(output)))
     if failures:
         first, *others = failures
         for other in others:
             first.add_note(f"{other.filename}: {other.strerror}")
         raise first
+
+
+def print_kept(text: str) -> None:
+    """Print a result as JSON; keep it in a file where standard output does not take it.
+
+    Raises
+    ------
+    BrokenPipeError
+        When the reader of it went away.
+    OSError
+        When it was written elsewhere, with the place, or could not be written at all.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        place = _elsewhere("result.json", lambda path: atomic_write(path, lambda stream: stream.write(text.encode())))
+        raise OSError(error.errno, f"{error.strerror or error}: {_kept_at(place)}", "standard output") from error
+
+
+def _kept_at(place: Path | None) -> str:
+    return "and no other place takes it" if place is None else f"it was written to {printable(str(place))}"
 
 
 def _elsewhere(name: str, write: Writer) -> Path | None:

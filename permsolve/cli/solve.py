@@ -9,7 +9,7 @@ import typer
 
 from permsolve.cli.console import console
 from permsolve.cli.exit_codes import ExitCode
-from permsolve.cli.outputs import STDOUT, check_output, held, keep_all
+from permsolve.cli.outputs import STDOUT, check_output, held, keep_all, print_kept
 from permsolve.cli.parameters import Inputs, PatternText, SaliencyName, Source, Tensor, parse_options
 from permsolve.cli.text import printable
 from permsolve.errors import FileFormatError, InvalidOptionError
@@ -150,7 +150,7 @@ def solve(
         to_write = [(orders, partial(write_orders, results)), (document, partial(write_results, results, every))]
         keep_all(*to_write)
     if json_path == STDOUT:
-        sys.stdout.write(as_text(results, every))
+        print_kept(as_text(results, every))
     left = _what_is_left(len(results), len(chosen), out, json_path)
     if ended_by is not None and not interrupted:
         ended_by.add_note(left)

@@ -6,6 +6,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -69,7 +70,8 @@ class Output(os.PathLike[str]):
     def close(self) -> None:
         """Give up what was not written; nothing of it is left."""
         if self._stream is not None:
-            self._stream.close()
+            with suppress(OSError):  # what a full disk did not take is tried again, and is not wanted any more
+                self._stream.close()
             self._stream = None
         if self._name is not None:
             Path(self._name).unlink(missing_ok=True)

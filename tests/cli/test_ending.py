@@ -1,14 +1,18 @@
 """How commands end: streams that fail, faults of the package, and exit codes that say what happened all the same."""
 
+import errno
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from permsolve.result import Result
 from tests.cli.conftest import Answer
 
 Run = Callable[..., Answer]
@@ -108,3 +112,21 @@ def test_a_full_disk_is_an_error_of_stdout(command: list[str], environment: dict
         done = subprocess.run([*command, "solvers"], env=environment, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2
     assert done.stderr == "permsolve: error: reading or writing failed: No space left on device\n"
+
+
+def test_a_result_that_stdout_does_not_take_is_kept(
+    run: Run, weight_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search was long; the line says where its result lies."""
+
+    def flush(_: io.StringIO) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    full = type("Full", (io.StringIO,), {"flush": flush})()
+    monkeypatch.setattr("permsolve.cli.outputs.sys", SimpleNamespace(stdout=full))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    answer = run("solve", weight_file, "--solver", "identity", "-q", "--json", "-")
+    (kept,) = tmp_path.glob("permsolve-*/result.json")
+    assert answer.code == 2
+    assert answer.err == f"permsolve: error: standard output: No space left on device: it was written to {kept}\n"
+    assert sorted(Result.load(kept).permutation.tolist()) == list(range(18))

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -62,3 +63,21 @@ def test_a_failure_leaves_things_as_they_were(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as refused:
         _write(tmp_path / "no" / "file")
     assert refused.value.filename == str(tmp_path / "no" / "file")
+
+
+def test_a_limit_that_the_last_bytes_exceed_names_the_file(tmp_path: Path) -> None:
+    """What was not taken is not tried again: that would fail without the name."""
+    resource = pytest.importorskip("resource")
+    signal = pytest.importorskip("signal")
+    path = tmp_path / "file"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        with pytest.raises(OSError, match="large") as refused:
+            _write(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (refused.value.errno, refused.value.filename) == (errno.EFBIG, str(path))
+    assert not list(tmp_path.iterdir())
