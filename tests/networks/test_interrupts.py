@@ -184,7 +184,7 @@ def test_ctrl_c_during_verification_and_after(monkeypatch: pytest.MonkeyPatch, g
         press()
         raise AssertionError
 
-    for place in ("permsolve.networks.permute.Report", "permsolve.networks.permute.coverage"):
+    for place in ("permsolve.networks.permute.Report", "permsolve.networks.permute.output_orders"):
         with monkeypatch.context() as patch:
             patch.setattr(place, pressed)
             with interrupted(model):
