@@ -27,7 +27,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     problem = Problem(np.random.default_rng(0).random((16, 24)), "2:4")
     for name in COMPILES[int(worker["workerid"].removeprefix("gw")) % len(COMPILES)]:
-        solve(problem, name, time_limit=1.0, stop=MaxIterations(1), workers=1)
+        solve(problem, name, stop=MaxIterations(1), workers=1)
 
 
 @pytest.fixture(autouse=True)

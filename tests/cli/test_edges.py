@@ -39,7 +39,7 @@ def _spawn(*arguments: object, redirect: str = "", **environment: str) -> subpro
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
 
 
@@ -306,7 +306,7 @@ def test_broken_pipe_is_no_violation(weight_file: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=600,
     )
     assert done.stderr == "help 0\ncheck 1\n"
 
