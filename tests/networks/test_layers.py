@@ -247,3 +247,20 @@ def test_compression_names_what_stays_dense() -> None:
     assert "2.weight" in report.skipped or "2.weight" not in report.layers
     assert 0.5 < report.share <= 1.0
     assert "% of all parameters" in repr(report)
+
+
+def test_a_linear_layer_that_stores_its_weight_turned() -> None:
+    """A subclass of nn.Linear is pruned along what it reads, as its shape says."""
+
+    class Turned(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(8, 4)
+            self.weight = nn.Parameter(torch.randn(8, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ self.weight
+
+    model = Turned()
+    networks.prune_(model)
+    networks.finalize_(model)
+    assert networks.is_nm(model.weight.T, "2:4")

@@ -46,7 +46,9 @@ def check_target(source: Path, target: Path, force: bool) -> None:
         raise InvalidOptionError(f"{target}: that is the input, a part of it, or around it; choose another folder")
     if target.exists() and not force:
         raise InvalidOptionError(f"{target}: exists already: choose another folder, or replace it with --force")
-    if os.path.lexists(target) and not (target.is_dir() and not target.is_symlink()):
+    if target.is_symlink():
+        raise InvalidOptionError(f"{target}: that is a link, and would not be one any more; choose another name")
+    if os.path.lexists(target) and not target.is_dir():
         raise InvalidOptionError(f"{target}: that is no folder; choose another name")
     if target.exists() and not _replaceable(target):
         raise InvalidOptionError(f"{target}: it is mounted, or belongs to somebody else, and cannot be replaced")

@@ -1,11 +1,19 @@
 """The layers of torch."""
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from permsolve.networks.layers.layout import PLAIN, Layout
 from permsolve.networks.layers.registry import Unpruned, Weights, register_layer_kind
 
 _LIST = Unpruned("nn.RNN, nn.LSTM and nn.GRU read their weights from a list of their own, where no mask holds")
+
+
+def _linear(layer: nn.Module) -> Weights:
+    """A subclass may store its weight the other way round, which its shape tells unless it is square."""
+    weight, outputs, inputs = (getattr(layer, name, None) for name in ("weight", "out_features", "in_features"))
+    turned = isinstance(weight, Tensor) and not is_lazy(weight) and outputs != inputs
+    return {"weight": Layout(out=1, input=0) if turned and tuple(weight.shape) == (inputs, outputs) else PLAIN}
 
 
 def _transposed_convolution(layer: nn.Module) -> Weights:
@@ -19,7 +27,8 @@ def _recurrent(layer: nn.Module) -> Weights:
 def register() -> None:
     """Make them known."""
     layer: type[nn.Module]
-    for layer in (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d):
+    register_layer_kind(nn.Linear, _linear, reads_input=True)
+    for layer in (nn.Conv1d, nn.Conv2d, nn.Conv3d):
         register_layer_kind(layer, reads_input=True)
     for layer in (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d):
         register_layer_kind(layer, _transposed_convolution, reads_input=True)
