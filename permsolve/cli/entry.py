@@ -9,6 +9,9 @@ from permsolve.cli.streams import fill_standard_handles, steady_streams
 from permsolve.signals import Interrupter, interrupting
 
 _INTERRUPTED = 128 + signal.SIGINT
+# How libraries of linear algebra are told how many threads to start when they are loaded, and how many of them are.
+_THREADS_OF_LIBRARIES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_LIBRARIES = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _ended(arguments: Sequence[str], interrupter: Interrupter) -> int:
     """The exit code of the commands, whatever ends them."""
     try:
+        _spare_threads()
         # Not before, since loading it takes its time: a Ctrl-C then has no other place to end.
         from permsolve.cli.main import run
 
@@ -50,3 +54,18 @@ def _ended(arguments: Sequence[str], interrupter: Interrupter) -> int:
         sys.stderr.write("permsolve: error: interrupted: nothing was written\n")
         return _INTERRUPTED
     return code
+
+
+def _spare_threads() -> None:
+    """Have libraries start no threads where the system grants too few (`ulimit -u`, a container).
+
+    OpenBLAS, which numpy and scipy each load, would print what it lacks, and end the program by a SIGINT of its own.
+    """
+    if "numpy" in sys.modules:
+        return
+    from permsolve.cores import available_cores, granted_threads  # takes its time, too
+
+    wanted = _LIBRARIES * available_cores()
+    if granted_threads(wanted) < wanted:
+        for name in _THREADS_OF_LIBRARIES:
+            os.environ[name] = "1"

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from permsolve.cli.entry import _spare_threads
 from permsolve.result import Result
 from tests.cli.conftest import Answer
 
@@ -130,3 +131,17 @@ def test_a_result_that_stdout_does_not_take_is_kept(
     assert answer.code == 2
     assert answer.err == f"permsolve: error: standard output: No space left on device: it was written to {kept}\n"
     assert sorted(Result.load(kept).permutation.tolist()) == list(range(18))
+
+
+@pytest.mark.parametrize(("granted", "threads"), [(0, "1"), (10**6, "4")])
+def test_libraries_start_no_threads_that_are_not_granted(
+    granted: int, threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenBLAS would end the program as if by Ctrl-C."""
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    for name in names:
+        monkeypatch.setenv(name, "4")
+    monkeypatch.setattr("permsolve.cores.granted_threads", lambda wanted: granted)
+    monkeypatch.setattr("permsolve.cli.entry.sys", SimpleNamespace(modules={}))
+    _spare_threads()
+    assert [os.environ[name] for name in names] == [threads] * 3
