@@ -1,5 +1,6 @@
 """What the commands for checkpoint folders share."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import typer
 from permsolve.cli.exit_codes import ExitCode
 from permsolve.cli.text import printable
 from permsolve.cores import granted_threads
-from permsolve.errors import MissingPackageError
+from permsolve.errors import MissingPackageError, PermsolveError
 
 SourceFolder = Annotated[
     Path, typer.Argument(metavar="DIR", help="A folder with config.json and safetensors.", show_default=False)
@@ -100,6 +101,10 @@ def run_conversion(
             done = convert(on_done, remarks.append)
     except ModuleNotFoundError as error:
         raise MissingPackageError(f"{command} needs {error.name}: pip install 'permsolve[hf]'") from error
+    except PermsolveError as error:
+        if len(error.args) == 1:
+            error.args = (_as_options(str(error)),)
+        raise
     except KeyboardInterrupt:
         kept = solved_folder(target).is_dir()
         rest = "the same command goes on from the axes that are solved" if kept else "nothing was written"
@@ -108,10 +113,16 @@ def run_conversion(
     if report is not None:
         done.save(report)
     if not quiet:
-        typer.echo(done.table())
+        typer.echo(_as_options(done.table()))
         for remark in remarks:
             sys.stderr.write(f"permsolve: {printable(remark)}\n")
     return ExitCode.OK
+
+
+def _as_options(text: str) -> str:
+    """Arguments of Python that a sentence is about (``exclude=``), as the options that these commands have."""
+    text = re.sub(r"(?<![\w-])(include|exclude)=(?=['\"])", r"--\1 ", text)
+    return re.sub(r"(?<![\w-])(include|exclude)=(?!\w)", r"--\1", text)
 
 
 @contextmanager

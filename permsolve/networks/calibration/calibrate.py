@@ -28,6 +28,7 @@ from permsolve.networks.surroundings import compilation_off, fast_path_off, undi
 from permsolve.networks.trace.export import check_module, mode
 
 _LOGGER = logging.getLogger(__name__)
+_HIDDEN = "all that it reads is padding, as the masks say"
 _PARTIAL = "parts of it are multiplied by inputs of their own: its moments are of what all of them read, together"
 
 
@@ -125,7 +126,7 @@ def calibrate(
         run = _Run(model, layers, Batches(batches), moments == "full", padding, memory_limit, store, progress)
         run.device = stack.enter_context(running(model, device))
         found = run.all()
-    missing = {name: unseen(layers[name]) for name in weights if name not in found}
+    missing = {name: _HIDDEN if name in run.called else unseen(layers[name]) for name in weights if name not in found}
     columns = {name: column_norms(weight) for name, weight in weights.items() if name in found}
     return Calibration(
         {name: found[name] for name in weights if name in found},
@@ -153,6 +154,7 @@ class _Run:
         self.padding = padding
         self.memory_limit, self.spool, self.progress = memory_limit, spool, progress
         self.device: torch.device | None = None
+        self.called: set[str] = set()  # weights that read something, padding included
         self.shapes = {name: (places[0].groups, places[0].tensor[0].numel()) for name, places in layers.items()}
 
     def all(self) -> dict[str, InputMoments]:
@@ -205,6 +207,8 @@ class _Run:
 
         def seen(name: str, x: Tensor, geometry: Geometry) -> None:
             notes.add(name, x, geometry)
+            if x.numel():
+                self.called.add(name)
             leader = leaders[name]
             if geometry.partial:
                 self.padding.notes[name] = _PARTIAL

@@ -301,3 +301,10 @@ def test_masks_of_other_names() -> None:
     assert "mask='padding_mask'" in found.notes["padding_mask"]
     both = networks.calibrate(Masked(), [{"x": x, "global_attention_mask": 1 - real, "attention_mask": real}])
     assert (both["layer.weight"].samples, both.notes) == (3, {})
+
+
+def test_a_layer_that_reads_padding_alone() -> None:
+    """It is missing, for the true reason."""
+    _, padded = texts()
+    found = networks.calibrate(block("rows"), [padded | {"attention_mask": torch.zeros_like(padded["input_ids"])}])
+    assert "padding" in found.missing["q.weight"]

@@ -14,6 +14,7 @@ pytest.importorskip("transformers")
 import transformers
 from safetensors.torch import load_file
 
+from permsolve.cli.checkpoints import run_conversion
 from permsolve.errors import InvalidOptionError
 from permsolve.networks import apply_, is_nm
 from permsolve.networks.checkpoints import permute_checkpoint
@@ -218,3 +219,13 @@ def test_a_checkpoint_takes_no_gathers(tmp_path: Path) -> None:
     with pytest.raises(InvalidOptionError, match="no place for gathers"):
         permute_checkpoint(source, tmp_path / "out", gather="allowed")
     assert not (tmp_path / "out").exists()
+
+
+def test_remedies_are_options_of_the_command(tmp_path: Path) -> None:
+    """What the library calls exclude= is --exclude here."""
+
+    def convert(on_done: object, on_remark: object) -> Any:
+        raise InvalidOptionError("include='x' matches no layer: leave it out with exclude=, or calibrate anew")
+
+    with pytest.raises(InvalidOptionError, match=r"^--include 'x' matches .* with --exclude, or calibrate anew$"):
+        run_conversion("compress", tmp_path / "out", convert, None, quiet=True)
