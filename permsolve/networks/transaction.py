@@ -78,9 +78,11 @@ class Transaction:
         self._undo.append(action)
 
     def undo(self) -> None:
-        """Undo what was noted since this began."""
-        for failure in self.undone():
-            raise failure
+        """Undo what was noted since this began. After an error the rest stays noted, what failed included."""
+        with ctrl_c_waits():
+            while len(self._undo) > self._begin:
+                self._undo[-1]()
+                self._undo.pop()
 
     def undone(self) -> list[Exception]:
         """Undo what was noted since this began; errors of what cannot be undone, when all else is. Signals wait."""
@@ -166,9 +168,11 @@ class _Write:
         self.how = how
 
     def undo(self) -> None:
-        """Put the old entries back."""
+        """Put the old entries back, also where that was begun before."""
         with writing(self.tensor):
-            self.tensor.copy_(self.how if isinstance(self.how, Tensor) else self.how(self.tensor))
+            if not isinstance(self.how, Tensor):
+                self.how = self.how(self.tensor)
+            self.tensor.copy_(self.how)
 
 
 class _Structure:

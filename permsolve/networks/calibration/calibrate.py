@@ -116,7 +116,8 @@ def calibrate(
     require(moments in ("full", "diagonal"), "moments", "'full' or 'diagonal'", moments)
     require(memory_limit is None or is_number(memory_limit), "memory_limit", "a number of bytes", memory_limit)
     require(progress is None or callable(progress), "progress", "a function", progress)
-    weights = {weight.name: weight for weight in prunable_weights(model, include, exclude)}
+    chosen = prunable_weights(model, include, exclude)
+    weights = {weight.name: weight for weight in chosen if not weight.tensor.is_complex()}  # no pattern prunes those
     if not weights:
         raise InvalidNetworkError(f"{type(model).__name__} has no layer with a weight to calibrate")
     layers = {name: places for name, places in places_of(model).items() if name in weights}

@@ -240,6 +240,8 @@ def check_sources(weights: Iterable[PrunableWeight]) -> None:
                 f"{name} has shape {tuple(source.shape)} and no entries (is the model sharded or offloaded?): "
                 f"gather the whole weights first, or {_EXCLUDE}"
             )
+        if source.is_complex():
+            raise InvalidProblemError(f"{name}: a weight must hold real numbers, got {source.dtype}: {_EXCLUDE}")
 
 
 def _places(

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
 from permsolve.checks import require
-from permsolve.errors import InvalidOptionError, UntraceableError
+from permsolve.errors import InvalidNetworkError, InvalidOptionError, UntraceableError
 from permsolve.networks.layers import PLAIN, Layout
 from permsolve.networks.prunable import layouts_of
 from permsolve.networks.spec import AxisGroup, AxisUse, Reader, Spec, output_name
@@ -29,6 +30,7 @@ from permsolve.networks.trace.tensors import Tensors, named_tensors
 
 # A choice between two axes is made again when what it was based on has changed; two rounds settle all that was seen.
 _ROUNDS = 3
+_COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 
 
 @undisturbed
@@ -63,6 +65,7 @@ def trace(model: nn.Module, example_inputs: ExampleInputs, *, free_outputs: Sequ
         When it is no module, or cannot be called with the example.
     """
     check_module(model)
+    _refuse_compressed(model)
     calls = calls_of(example_inputs)
     notes: dict[str, str] = {}
     graphs = _graphs(model, calls, notes)
@@ -88,6 +91,16 @@ def trace(model: nn.Module, example_inputs: ExampleInputs, *, free_outputs: Sequ
     notes |= attempt.notes | told(model, beyond)
     entries = [one for one, graph in zip(read, graphs, strict=True) if not graph.training]
     return replace(attempt.spec(notes, held, _readers(tensors, read, entries)), layouts=layouts)
+
+
+def _refuse_compressed(model: nn.Module) -> None:
+    """Refuse what torch.export would end the process with, without an exception."""
+    for name, parameter in model.named_parameters():
+        if parameter.layout in _COMPRESSED and parameter.requires_grad:
+            raise InvalidNetworkError(
+                f"{name} is sparse ({parameter.layout}) and needs gradients, which torch.export cannot trace: make it "
+                "dense with .to_dense(), or freeze it with .requires_grad_(False)"
+            )
 
 
 @dataclass(frozen=True, slots=True)
