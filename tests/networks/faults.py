@@ -1,8 +1,16 @@
-"""Errors that come at any call of an operator of torch, and whether a model is then what it was."""
+"""Errors that come at any call of an operator of torch, and whether a model is then what it was.
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+An action runs once. At each call that an error is to come at, the process forks: the error comes in the child, which
+says what is not as before and ends, while the parent goes on. So every call has its turn in the time of one run and
+of what comes after each error.
+"""
+
+import gc
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
 from copy import deepcopy
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,53 +27,90 @@ class InjectedError(RuntimeError):
     """What is raised."""
 
 
-class _Count:
-    """Raises at one call, before or after it is made."""
+@dataclass(slots=True)
+class Count:
+    """Calls of one kind, and what errors at them led to.
 
-    def __init__(self, at: int, error: type[BaseException], *, after: bool) -> None:
-        self.at, self.error, self.after, self.calls = at, error, after, 0
+    Attributes
+    ----------
+    step : int
+        Of so many calls one has an error, the first one included.
+    calls, errors : int
+        Calls there were, and errors that came.
+    survived : list of str
+        Errors in spite of which the action came to its end.
+    wrong : list of str
+        What was not as before, of each error.
+    here : tuple, optional
+        In a child: the error that came there, and when.
+    """
+
+    step: int = 1
+    calls: int = 0
+    errors: int = 0
+    survived: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    here: tuple[str, type[BaseException], int] | None = None
 
     def call(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Make a call; in a child of this process with an error, before it or after it."""
+        if self.here is not None:
+            return func(*args, **kwargs)
         self.calls += 1
-        here = self.calls == self.at
-        if here and not self.after:
-            raise self.error("before")
-        result = func(*args, **(kwargs or {}))
-        if here:
-            raise self.error("after")
-        return result
+        turn, remainder = divmod(self.calls - 1, self.step)
+        if remainder == 0:
+            error, after = (InjectedError, KeyboardInterrupt)[turn % 2], bool(turn // 2 % 2)
+            if self._forked(f"{error.__name__} {'after' if after else 'before'} call {self.calls}, {func}", error):
+                if after:
+                    func(*args, **kwargs)
+                raise error
+        return func(*args, **kwargs)
+
+    def _forked(self, what: str, error: type[BaseException]) -> bool:
+        """Whether this is the child; the parent waits for what that says."""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if not child:
+            gc.disable()  # it would copy memory
+            self.here = what, error, writing
+            return True
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            said = pipe.read().decode()
+        os.waitpid(child, 0)
+        self.errors += 1
+        if said == _SURVIVED:
+            self.survived.append(what)
+        if said not in (_SAME, _SURVIVED):
+            self.wrong.append(f"{what}: {said or 'the process ended'}")
+        return False
+
+
+_SAME, _SURVIVED = "same", "survived"
+# Bytes that a pipe takes in any case.
+_LONGEST = 4096
 
 
 class _Functions(TorchFunctionMode):
-    def __init__(self, count: _Count) -> None:
+    def __init__(self, count: Count) -> None:
         super().__init__()
         self.count = count
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func.__name__ in ("__get__", "_set_grad_enabled"):  # an attribute, and a switch of torch: no operators
             return func(*args, **(kwargs or {}))
-        return self.count.call(func, args, kwargs)
+        return self.count.call(func, args, kwargs or {})
 
 
 class _Operators(TorchDispatchMode):
     supports_higher_order_operators = True
 
-    def __init__(self, count: _Count) -> None:
+    def __init__(self, count: Count) -> None:
         super().__init__()
         self.count = count
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return self.count.call(func, args, kwargs)
-
-
-@contextmanager
-def fault(
-    at: int, error: type[BaseException] = InjectedError, *, after: bool = False, operators: bool = False
-) -> Iterator[_Count]:
-    """Raise at one call of a function of torch, or of an operator beneath; -1 counts only."""
-    count = _Count(at, error, after=after)
-    with _Operators(count) if operators else _Functions(count):
-        yield count
+        return self.count.call(func, args, kwargs or {})
 
 
 def fingerprint(model: nn.Module, optimizer: torch.optim.Optimizer | None, x: Tensor) -> dict[str, Any]:
@@ -97,35 +142,56 @@ def _bytes(tensor: Tensor) -> bytes:
     return tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
-def calls(model: nn.Module, optimizer: torch.optim.Optimizer | None, action: Action, *, operators: bool) -> int:
-    """How many calls an action makes that comes to its end."""
-    copy, follower = deepcopy((model, optimizer))
-    with fault(-1, operators=operators) as count:
-        action(copy, follower)
-    return count.calls
-
-
-def differences(
+def errors(
     model: nn.Module,
     optimizer: torch.optim.Optimizer | None,
     x: Tensor,
     action: Action,
-    places: Iterator[tuple[int, type[BaseException], bool, bool]],
-) -> list[str]:
-    """What is not as before where an error ended an action early: at (call, error, after it, operators)."""
-    wrong: list[str] = []
+    *,
+    functions: bool = True,
+    operators: bool = True,
+    step: int = 1,
+) -> Count:
+    """What comes of errors at calls of functions of torch, and of operators beneath them."""
     copy, follower = deepcopy((model, optimizer))
     before = fingerprint(copy, follower, x)
-    for at, error, after, operators in places:
-        try:
-            with fault(at, error, after=after, operators=operators):
-                action(copy, follower)
-        except (error, PermsolveError):  # some say what it was that failed
-            now = fingerprint(copy, follower, x)
-            changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-            if not changed:
-                continue
-            wrong.append(f"call {at}, {error.__name__}, after={after}, operators={operators}: {', '.join(changed[:6])}")
-        copy, follower = deepcopy((model, optimizer))  # it came to its end, in spite of the error
-        before = fingerprint(copy, follower, x)
-    return wrong
+    count = Count(step)
+    gc.collect()
+    gc.freeze()
+    try:
+        with ExitStack() as modes:
+            if functions:
+                modes.enter_context(_Functions(count))
+            if operators:
+                modes.enter_context(_Operators(count))
+            action(copy, follower)
+        said = _SURVIVED
+    except BaseException as error:
+        if count.here is None:
+            raise
+        said = _said(copy, follower, x, before, error, count.here[1])
+    finally:
+        gc.unfreeze()
+    if count.here is not None:
+        os.write(count.here[2], said.encode()[:_LONGEST])
+        os._exit(0)
+    return count
+
+
+def _said(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    x: Tensor,
+    before: dict[str, Any],
+    error: BaseException,
+    injected: type[BaseException],
+) -> str:
+    """What a child has to say after an error."""
+    if not isinstance(error, (injected, PermsolveError)):  # some say what it was that failed
+        return f"{type(error).__name__}: {error}"
+    try:
+        now = fingerprint(model, optimizer, x)
+    except Exception as failure:
+        return f"the model fails: {type(failure).__name__}: {failure}"
+    changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    return ", ".join(changed[:6]) or _SAME
