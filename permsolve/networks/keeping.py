@@ -3,18 +3,31 @@
 Models keep tables that they make at their first call: as attributes, in dicts of a module, under
 ``functools.lru_cache``, in helper objects, as buffers that are registered late. What they make while they are traced
 holds no values, and what they make while a copy runs in float64 has another type. So all Python state that a model
-reaches is noted before such a call, and restored after it: shallow copies of containers and attributes, no tensors.
+reaches is noted before such a call, and restored after it: shallow copies of containers and attributes. Entries of
+tensors are noted where a model runs in earnest, and could write to what it shares with others.
 """
 
 import functools
 import gc
+import queue
 import sys
 import threading
 import weakref
-from collections import OrderedDict, UserDict, UserList, deque
+from collections import ChainMap, OrderedDict, UserDict, UserList, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    CodeType,
+    FunctionType,
+    GeneratorType,
+    MappingProxyType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    SimpleNamespace,
+)  # fmt: skip
 from typing import Any
 
 import torch
@@ -24,9 +37,10 @@ from torch import nn
 _FOREIGN = frozenset(sys.stdlib_module_names) | {"torch", "numpy", "numba", "permsolve"}
 # Of the standard library, what somebody may keep a table in.
 _HOLDERS = (
-    SimpleNamespace, threading.local, weakref.WeakKeyDictionary, weakref.WeakValueDictionary, UserDict, UserList,
+    SimpleNamespace, threading.local, weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet, UserDict,
+    UserList, ChainMap, queue.Queue,
 )  # fmt: skip
-_ATOMS = (str, bytes, int, float, complex, type(None), torch.dtype, torch.device, BuiltinFunctionType)
+_ATOMS = (str, bytes, int, float, complex, type(None), torch.dtype, torch.device)
 _DESCRIPTORS = {
     staticmethod: ("__func__",),
     classmethod: ("__func__",),
@@ -35,6 +49,8 @@ _DESCRIPTORS = {
     functools.partial: ("func", "args", "keywords"),
     functools.partialmethod: ("func", "args", "keywords"),
     MethodType: ("__func__", "__self__"),
+    BuiltinFunctionType: ("__self__",),
+    MethodWrapperType: ("__self__",),
 }
 _CLASS_MACHINERY = frozenset({"__dict__", "__weakref__", "__doc__", "__abstractmethods__", "_abc_impl"})
 # What tools note about a class.
@@ -46,13 +62,14 @@ _ONE_AT_A_TIME = threading.RLock()
 
 
 @contextmanager
-def kept(model: nn.Module, *, advance: bool = False) -> Iterator[None]:
+def kept(model: nn.Module, *, advance: bool = False, entries: bool = False) -> Iterator[None]:
     """Put back at the end all Python state that a model reaches: attributes, containers, globals, closures, caches.
 
     With ``advance`` what its own objects hold may go on changing: only what it shares with other models is put back.
+    With ``entries`` tensors that are written to are put back, too: all but parameters.
     """
     with _ONE_AT_A_TIME:
-        state = _State(model, advance)
+        state = _State(model, advance, entries)
         try:
             yield
         finally:
@@ -62,12 +79,14 @@ def kept(model: nn.Module, *, advance: bool = False) -> Iterator[None]:
 class _State:
     """All that a model reaches, as it is now."""
 
-    def __init__(self, model: nn.Module, advance: bool) -> None:
+    def __init__(self, model: nn.Module, advance: bool, entries: bool) -> None:
         self._restorers: list[Callable[[], None]] = []
         self._seen: dict[int, object] = {}  # which also keeps them alive, so that no number is used twice
         self._globals: dict[int, tuple[dict[str, Any], dict[str, object]]] = {}  # scopes, and their variables
         self._used: set[str] = set()  # names that code looks up anywhere
         self._unused: dict[str, list[object]] = {}  # methods that no code names so far
+        self._entries = entries
+        self._buffers = {id(buffer) for buffer in model.buffers()}
         self._passing = advance  # the model's own objects, of which nothing is noted
         self._shared: list[object] = []
         self._open: list[object] = [model]
@@ -117,6 +136,12 @@ class _State:
         elif isinstance(one, torch.Tensor):
             if type(one) in (torch.Tensor, nn.Parameter):
                 self._open.append(vars(one))
+            if self._entries and (type(one) is torch.Tensor or id(one) in self._buffers):
+                self._tensor(one)
+        elif isinstance(one, MappingProxyType):
+            self._open += one.values()
+        elif isinstance(one, GeneratorType):
+            self._open += one.gi_frame.f_locals.values() if one.gi_frame is not None else ()
         elif isinstance(one, weakref.ref):
             self._open.append(one())
         elif isinstance(one, tuple(_DESCRIPTORS)):
@@ -152,6 +177,21 @@ class _State:
                     one.update(before)
                 else:
                     one.extend(before)
+
+        self._note(restore)
+
+    def _tensor(self, one: torch.Tensor) -> None:
+        if one.is_meta or one.layout != torch.strided:
+            return
+        inference = one.is_inference()  # where torch does not count the writes
+        version = None if inference else one._version
+        with torch.inference_mode(inference), torch.no_grad():
+            before = one.clone()
+
+        def restore() -> None:
+            if version is None or one._version != version:
+                with torch.inference_mode(inference), torch.no_grad():
+                    one.copy_(before)
 
         self._note(restore)
 

@@ -150,7 +150,7 @@ class Reference:
         versions = [_version(one) for one in parameters]
         # In evaluation mode, permuted channels that would meet dropout are not allowed in the first place.
         dropping = _NoDropout() if training else nullcontext()
-        with kept(runner, advance=advance), torch.random.fork_rng(), mode(runner, training):
+        with kept(runner, advance=advance, entries=True), torch.random.fork_rng(), mode(runner, training):
             with torch.no_grad(), dropping, self._watch:
                 torch.manual_seed(seed)
                 outputs = call.of(runner)

@@ -3,8 +3,10 @@
 import copy
 import functools
 import gc
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from queue import Queue
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -224,3 +226,58 @@ def test_what_was_in_a_cache_before_stays() -> None:
     networks.trace(model, (x,))
     assert remembered(12) is own
     forget()
+
+
+def keeper(into: list[Tensor]) -> Generator[None, Tensor, None]:
+    while True:
+        into.append((yield))
+
+
+class Handing(nn.Module):
+    """Hands its hidden tensor to methods of containers, which are written in C, and counts in tensors in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(16, 16), nn.Linear(16, 8)
+        self.keep = SEEN.append
+        self.counting, self.own = False, torch.zeros(1)
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.counting:
+            for count in (COUNT, self.own, self.get_buffer("calls")):
+                count.add_(1)
+        hidden = torch.relu(self.a(x))
+        self.keep(hidden)
+        WAITING.put(hidden)
+        SET("hidden", hidden)
+        SENDING.send(hidden)
+        return self.b(hidden)  # type: ignore[no-any-return]
+
+
+COUNT = torch.zeros(1)
+SEEN: list[Tensor] = []
+WAITING: Queue[Tensor] = Queue()
+CHAINED: ChainMap[str, Tensor] = ChainMap({})
+SET = CHAINED.maps[0].__setitem__
+SENT: list[Tensor] = []
+SENDING = keeper(SENT)
+next(SENDING)
+
+
+def test_containers_of_all_kinds_and_shared_tensors_are_as_they_were() -> None:
+    model, x = Handing().eval(), torch.randn(3, 16)
+    brief: dict[str, Any] = {"solver": "local-search", "stop": MaxIterations(20), "workers": 1}
+
+    def left() -> tuple[int, ...]:
+        return len(SEEN), WAITING.qsize(), len(CHAINED), len(SENT)
+
+    spec = networks.trace(model, (x,))
+    assert left() == (0, 0, 0, 0)
+    model.counting = True  # which cannot be traced
+    report = networks.permute_(model, (x,), spec=spec, **brief)
+    assert report.max_relative_error is not None
+    networks.calibrate(model, [x, x])
+    networks.compress_(model, (x,), calibration=[x], recipe=networks.Recipe(saliency="magnitude", permute=False))
+    assert left() == (0, 0, 0, 0)
+    assert [float(one) for one in (COUNT, model.own, model.get_buffer("calls"))] == [0.0, 0.0, 0.0]

@@ -163,7 +163,7 @@ class _Run:
         tokens, entered = Tokens(), set[str]()
         # Of computed weights only those are watched that are known to need it: to keep their address, they are kept.
         odd = [name for name, places in self.layers.items() if _watch_first(places)]
-        with buffers_kept(self.model), watched(self.layers, tokens.add, odd, entered):
+        with kept(self.model, entries=True), watched(self.layers, tokens.add, odd, entered):
             call(self.model, self.batches.first, self.device)
         products = [name for name in self.layers if name in entered or name not in tokens.calls]
         leaders = tokens.leaders(self.layers, products)
@@ -222,7 +222,7 @@ class _Run:
                 raise Diverged(name)
 
         layers = {name: self.layers[name] for name in leaders}
-        with buffers_kept(self.model), watched(layers, seen, products):
+        with kept(self.model, entries=True), watched(layers, seen, products):
             for done, batch in enumerate(self.batches, 1):
                 notes = Notes()
                 call(self.model, batch, self.device, done, self.padding)
@@ -283,25 +283,6 @@ def unseen(places: Sequence[PrunableWeight]) -> str:
     if all(reads_input(place.module) for place in places):
         return "no batch reaches its layer, and no product with the whole weight was seen"
     return "its layer has a forward of its own, in which no product with the whole weight was seen"
-
-
-@contextmanager
-def buffers_kept(model: nn.Module) -> Iterator[None]:
-    """Undo what a run does to buffers and to Python state, for models that count or average in evaluation, too."""
-    before = [(buffer, _version(buffer), buffer.clone()) for buffer in model.buffers()]
-    try:
-        with kept(model):
-            yield
-    finally:
-        for buffer, version, value in before:
-            if version is None or _version(buffer) != version:
-                with torch.inference_mode(buffer.is_inference()), torch.no_grad():
-                    buffer.copy_(value)
-
-
-def _version(tensor: Tensor) -> int | None:
-    """Number of the last write to a tensor; None where torch does not count, in inference mode."""
-    return None if tensor.is_inference() else tensor._version
 
 
 @contextmanager

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from permsolve.errors import InvalidOptionError
 from permsolve.moments import InputMoments
 from permsolve.networks.calibration.batches import Batches, call
-from permsolve.networks.calibration.calibrate import buffers_kept, running
+from permsolve.networks.calibration.calibrate import running
 from permsolve.networks.calibration.geometry import Geometry, unbatched
 from permsolve.networks.calibration.memory import memory_named
 from permsolve.networks.calibration.padding import Padding
 from permsolve.networks.calibration.sums import Sums, held_by_float32, largest_of, size_of_sums
 from permsolve.networks.calibration.watching import watched
+from permsolve.networks.keeping import kept
 from permsolve.networks.prunable import places_of
 
 Calls = list[tuple[Tensor, Geometry, Tensor | None]]
@@ -83,7 +84,7 @@ def uses_of(model: nn.Module, names: Sequence[str], batches: Iterable[object]) -
     """
     layers = {name: places for name, places in places_of(model).items() if name in names}
     used: dict[str, int] = {}
-    with running(model, None) as device, buffers_kept(model):
+    with running(model, None) as device, kept(model, entries=True):
         for number, batch in enumerate(Batches(batches), 1):
             sizes: dict[str, list[int]] = {}
 
@@ -158,7 +159,12 @@ def calibrate_pair(
                 if uses == 1:
                     raise _Enough
 
-            with running(one, None) as device, buffers_kept(one), watched(layers[one], note, [name]), suppress(_Enough):
+            with (
+                running(one, None) as device,
+                kept(one, entries=True),
+                watched(layers[one], note, [name]),
+                suppress(_Enough),
+            ):
                 call(one, batch, device, number, padding)
         if [(x.shape, geometry) for x, geometry, _ in seen[model]] != [
             (y.shape, geometry) for y, geometry, _ in seen[dense]

@@ -111,7 +111,7 @@ def called(model: nn.Module, example_inputs: ExampleInputs) -> Any:
     """
     calls = [_placed(model, call) for call in calls_of(example_inputs)]
     remedy = "mend the inputs, or load the model, which is on the meta device" if _on_meta(model) else "mend the inputs"
-    with kept(model), mode(model, False), torch.no_grad(), calling("the example inputs", remedy):
+    with kept(model, entries=True), mode(model, False), torch.no_grad(), calling("the example inputs", remedy):
         outputs = [call.of(model) for call in calls]
     return outputs if len(outputs) > 1 else outputs[0]
 
