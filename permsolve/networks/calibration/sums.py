@@ -17,7 +17,8 @@ _BYTES = 8 + 4
 
 def largest_of(values: Tensor) -> float:
     """The largest absolute value, NaN where one is NaN."""
-    return max(map(abs, torch.stack(torch.aminmax(values)).tolist()))
+    lowest, highest = torch.stack(torch.aminmax(values)).tolist()
+    return max(abs(float(lowest)), abs(float(highest)))
 
 
 def held_by_float32(largest: float) -> bool:

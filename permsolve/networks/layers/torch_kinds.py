@@ -11,9 +11,11 @@ _LIST = Unpruned("nn.RNN, nn.LSTM and nn.GRU read their weights from a list of t
 
 def _linear(layer: nn.Module) -> Weights:
     """A subclass may store its weight the other way round, which its shape tells unless it is square."""
-    weight, outputs, inputs = (getattr(layer, name, None) for name in ("weight", "out_features", "in_features"))
-    turned = isinstance(weight, Tensor) and not is_lazy(weight) and outputs != inputs
-    return {"weight": Layout(out=1, input=0) if turned and tuple(weight.shape) == (inputs, outputs) else PLAIN}
+    weight = getattr(layer, "weight", None)
+    outputs, inputs = getattr(layer, "out_features", None), getattr(layer, "in_features", None)
+    if not isinstance(weight, Tensor) or is_lazy(weight) or outputs == inputs:
+        return {"weight": PLAIN}
+    return {"weight": Layout(out=1, input=0) if tuple(weight.shape) == (inputs, outputs) else PLAIN}
 
 
 def _transposed_convolution(layer: nn.Module) -> Weights:
