@@ -47,7 +47,7 @@ def _within(parts: Iterable[Any], depth: int) -> list[Tensor | None]:
 
 def comparable(outputs: Iterable[Tensor | None]) -> bool:
     """Whether there is any finite number."""
-    return any(one is not None and bool(_reals(one).isfinite().any()) for one in outputs)
+    return any(one is not None and bool(reals(one).isfinite().any()) for one in outputs)
 
 
 def reordered(
@@ -78,7 +78,7 @@ def difference(
             continue
         if a is None or b is None or a.shape != b.shape:
             return math.inf
-        x, y = _reals(a), _reals(b)
+        x, y = reals(a), reals(b)
         finite = x.isfinite()
         if not torch.equal(finite, y.isfinite()) or not _alike(x[~finite], y[~finite]):
             return math.inf
@@ -89,9 +89,11 @@ def difference(
     return worst
 
 
-def _reals(tensor: Tensor) -> Tensor:
-    """A tensor in float64; of complex numbers both parts."""
+def reals(tensor: Tensor) -> Tensor:
+    """A tensor in float64, dense; of complex numbers both parts."""
     tensor = tensor.detach()
+    if tensor.layout != torch.strided:
+        tensor = tensor.to_dense()
     if tensor.is_complex():
         return torch.view_as_real(tensor.to(torch.complex128).resolve_conj())
     return tensor.to(torch.float64)

@@ -7,6 +7,7 @@ reaches is noted before such a call, and restored after it: shallow copies of co
 tensors are noted where a model runs in earnest, and could write to what it shares with others.
 """
 
+import contextvars
 import functools
 import gc
 import queue
@@ -69,11 +70,12 @@ def kept(model: nn.Module, *, advance: bool = False, entries: bool = False) -> I
     With ``entries`` tensors that are written to are put back, too: all but parameters.
     """
     with _ONE_AT_A_TIME:
-        state = _State(model, advance, entries)
+        state, context = _State(model, advance, entries), contextvars.copy_context()
         try:
             yield
         finally:
             state.restore()
+            _restore_context(context)
 
 
 class _State:
@@ -196,7 +198,7 @@ class _State:
         self._note(restore)
 
     def _function(self, one: FunctionType) -> None:
-        if _foreign(one.__module__):
+        if foreign(one.__module__):
             return
         self._open += [vars(one), one.__defaults__, one.__kwdefaults__, *(one.__closure__ or ())]
         names = set(_names(one.__code__))
@@ -204,7 +206,7 @@ class _State:
         self._variables(one.__globals__, names)
         for name in names:
             value = one.__globals__.get(name, sys.modules.get(name))
-            if isinstance(value, ModuleType) and not _foreign(value.__name__):
+            if isinstance(value, ModuleType) and not foreign(value.__name__):
                 self._variables(vars(value), names)
 
     def _use(self, names: Iterable[str]) -> None:
@@ -246,7 +248,7 @@ class _State:
         self._note(restore)
 
     def _class(self, one: type) -> None:
-        if _foreign(one.__module__):
+        if foreign(one.__module__):
             return
         before = {name: value for name, value in vars(one).items() if name not in _CLASS_MACHINERY}
         self._open += one.__bases__
@@ -270,13 +272,13 @@ class _State:
 
     def _instance(self, one: object) -> None:
         kind = type(one)
-        if _foreign(kind.__module__) and not isinstance(one, (nn.Module, *_HOLDERS)):
+        if foreign(kind.__module__) and not isinstance(one, (nn.Module, *_HOLDERS)):
             return
         self._open.append(kind)
         if isinstance(vars_ := getattr(one, "__dict__", None), dict):
             self._open.append(vars_)
         for base in kind.__mro__:
-            if "__slots__" in vars(base) and not _foreign(base.__module__):
+            if "__slots__" in vars(base) and not foreign(base.__module__):
                 for name in _slots(base):
                     self._slot(one, name)
 
@@ -295,7 +297,23 @@ class _State:
         self._note(restore)
 
 
-def _foreign(module: str | None) -> bool:
+def _restore_context(before: contextvars.Context) -> None:
+    """Take tensors out of context variables; one that had no value gets its default, since none can be taken away."""
+    for variable, value in contextvars.copy_context().items():
+        known = before.get(variable, _MISSING)
+        if value is not known and _holds_tensor(value):
+            variable.set(_default(variable) if known is _MISSING else known)
+
+
+def _default(variable: "contextvars.ContextVar[object]") -> object:
+    try:
+        return contextvars.Context().run(variable.get)
+    except LookupError:
+        return None
+
+
+def foreign(module: str | None) -> bool:
+    """Whether objects and functions of a module of Python keep nothing of a model."""
     return (module or "").partition(".")[0] in _FOREIGN
 
 

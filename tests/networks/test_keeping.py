@@ -5,6 +5,7 @@ import functools
 import gc
 from collections import ChainMap
 from collections.abc import Callable, Generator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from queue import Queue
 from types import SimpleNamespace
@@ -50,6 +51,17 @@ def of_default(length: int, known: dict[int, Tensor] = {}) -> Tensor:  # noqa: B
     if length not in known:
         known[length] = table(length)
     return known[length]
+
+
+CONTEXT: ContextVar[Tensor | None] = ContextVar("table", default=None)
+
+
+def of_context_variable(length: int) -> Tensor:
+    known = CONTEXT.get()
+    if known is None:
+        known = table(length)
+        CONTEXT.set(known)
+    return known
 
 
 def closure() -> Callable[[int], Tensor]:
@@ -146,13 +158,16 @@ class Model(nn.Module):
     def default(self, length: int) -> Tensor:
         return of_default(length)
 
+    def context(self, length: int) -> Tensor:
+        return of_context_variable(length)
+
     def in_closure(self, length: int) -> Tensor:
         return self.of_closure(length)
 
 
 WAYS = [
     "attribute", "late_buffer", "in_dict", "helper_object", "slot", "namespace", "of_class", "of_function", "of_module",
-    "lru_cache", "unlimited_cache", "globals", "default", "in_closure",
+    "lru_cache", "unlimited_cache", "globals", "default", "context", "in_closure",
 ]  # fmt: skip
 
 
@@ -204,6 +219,7 @@ def forget() -> None:
     remembered_in_a_dict.cache_clear()
     TABLES.clear()
     ONE, LENGTH, Model.shared = None, 0, None
+    CONTEXT.set(None)
     assert of_default.__defaults__ is not None
     of_default.__defaults__[0].clear()
     vars(table).clear()

@@ -246,6 +246,35 @@ class Gan(nn.Module):
         return self.aux(x)  # type: ignore[no-any-return]
 
 
+class Scorer:
+    """An object that is no module, with a layer in a list."""
+
+    def __init__(self) -> None:
+        self.layers = [nn.Linear(16, 4).double()]
+
+
+class Listed(Base):
+    """Its second head is in an object, so that it is not registered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scorer = {"one": Scorer()}
+
+    def second(self, x: Tensor) -> Tensor:
+        return self.scorer["one"].layers[0](self.trunk(x))  # type: ignore[no-any-return]
+
+
+class Tabled(Base):
+    """Its second path reads a plain tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = torch.arange(16.0)
+
+    def second(self, x: Tensor) -> Tensor:
+        return self.head(self.trunk(x) * self.mean)  # type: ignore[no-any-return]
+
+
 @dataclass
 class Case:
     """A model; the second path that its example does not take; what moves all the same."""
@@ -267,6 +296,7 @@ CASES = {
     "ignored": Case(Ignored, "aux (2 tensors)", ("one.down.weight",)),
     "order": Case(Ordered, "aux"),
     "bare": Case(Scaled, "aux.0"),
+    "not registered": Case(Listed, "scorer (2 tensors)"),
     "tied": Case(Tied, "aux.weight"),
     "held": Case(Held, "aux (2 tensors)", ("one.down.weight",)),
     "flat": Case(Flat, "aux (2 tensors)", (), (5, 3, 4, 4)),
@@ -277,6 +307,16 @@ CASES = {
 def _both(model: Any, x: Tensor) -> list[Tensor]:
     with torch.no_grad():
         return [model(x).clone(), model.second(x).clone()]
+
+
+def test_a_plain_tensor_holds_axes_of_its_length() -> None:
+    """No report names it: it may be a constant, or what a call has left."""
+    model = randomised(Tabled()).eval()
+    x = torch.randn(5, 12, dtype=torch.float64)
+    before = _both(model, x)
+    report = networks.permute_(model, (x,), "1:2", **FAST)
+    assert relative_error(_both(model, x), before) < 1e-9
+    assert report.permuted_inputs == ("one.down.weight", "two.down.weight")
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -1,18 +1,16 @@
 """Permute, prune and fit a network."""
 
-import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from os import PathLike
 
-import torch
-from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch import nn
 
 from permsolve.api import checked_seed, checked_time_limit, checked_workers
 from permsolve.errors import InvalidOptionError, VerificationError
 from permsolve.networks.calibration import Calibration, calibrate
 from permsolve.networks.calibration.padding import AUTO, Mask
+from permsolve.networks.compression.outputs import real_outputs, relative_change
 from permsolve.networks.compression.recipe import Recipe, get_recipe
 from permsolve.networks.compression.report import CompressionReport
 from permsolve.networks.permute import permute_
@@ -21,7 +19,7 @@ from permsolve.networks.pruning import finalize_, is_nm, prune_
 from permsolve.networks.pruning.prune import check_sources
 from permsolve.networks.surroundings import undisturbed
 from permsolve.networks.trace.calls import ExampleInputs
-from permsolve.networks.trace.export import called, check_module
+from permsolve.networks.trace.export import check_module
 from permsolve.networks.transaction import all_or_nothing
 from permsolve.networks.writing import check_present
 from permsolve.pattern import Pattern
@@ -113,7 +111,7 @@ def compress_(
             memory_limit=memory_limit,
             spool=spool,
         )
-    before = _outputs(model, example_inputs)
+    before = real_outputs(model, example_inputs)
     permutation = None
     if chosen.permute:
         permutation = permute_(
@@ -130,45 +128,14 @@ def compress_(
     for weight in prunable_weights(model, include, exclude):
         if weight.name in masks and not is_nm(weight.tensor, parsed):
             raise VerificationError(f"{weight.name} does not follow {parsed} after pruning")
+    change, left_out = relative_change(before, real_outputs(model, example_inputs))
     return CompressionReport(
         pattern=parsed,
         recipe=chosen,
         permutation=permutation,
         layers=masks.errors,
-        notes={**calibration.notes, **masks.notes},
+        notes={**calibration.notes, **masks.notes, **({} if left_out is None else {"outputs": left_out})},
         skipped=masks.skipped,
         share=masks.share,
-        output_error=_change(before, _outputs(model, example_inputs)),
+        output_error=change,
     )
-
-
-def _outputs(model: nn.Module, example_inputs: ExampleInputs) -> list[Tensor]:
-    output = called(model, example_inputs)
-    found = [leaf.double() for leaf in tree_leaves(output) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
-    if not found:
-        raise InvalidOptionError("the model returns no tensor of floating point that could be compared")
-    return found
-
-
-def _change(before: list[Tensor], after: list[Tensor]) -> float | None:
-    """Mean square of the change of what is finite before and after, as a share; None where nothing can be compared.
-
-    Infinity where something that was finite is not any more, or the other way round, or where outputs were all zero.
-    """
-    whole = change = 0.0
-    count = 0
-    for one, other in zip(before, after, strict=True):
-        if one.shape != other.shape:
-            return None
-        finite = one.isfinite()
-        if not torch.equal(finite, other.isfinite()):
-            return math.inf
-        one, other = one[finite], other[finite]
-        count += one.numel()
-        whole += float(one.square().sum())
-        change += float((one - other).square().sum())
-    if not count:
-        return None
-    if change == 0.0:
-        return 0.0
-    return change / whole if whole > 0.0 else math.inf

@@ -35,11 +35,12 @@ class CompressionReport:
         Weight -> by how much the outputs of its layer changed on the calibration data: with the kept weights as they
         were, and as they are.
     output_error : float or None
-        Mean square of the change of the outputs on the example inputs, as a share of theirs, over all outputs of
-        floating point that are finite, before and after. None where there are none; infinity where outputs became
-        finite or ceased to be, or where all were zero.
+        Mean square of the change of the outputs on the example inputs, as a share of theirs, over all entries of
+        floating point that are finite before and after. None where there are none, or where all were zero and are
+        not any more.
     notes : dict of str to str
         Weight -> what is to be known of how it was calibrated and pruned: that no calibration data reached it, say.
+        ``"outputs"`` -> how many entries ``output_error`` leaves out since they became finite or ceased to be.
     skipped : dict of str to str
         Matrix (parameter with two or more axes) that is not pruned -> why.
     share : float
@@ -65,7 +66,7 @@ class CompressionReport:
 
     def _change(self) -> str:
         if self.output_error is None:
-            return "no finite outputs to compare"
+            return "no outputs whose change has a size"
         return f"outputs change by {100 * self.output_error:.3g} %"
 
     def table(self) -> str:

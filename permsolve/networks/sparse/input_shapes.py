@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from permsolve.networks.surroundings import compilation_off
-from permsolve.networks.trace.calls import ExampleInputs
+from permsolve.networks.trace.calls import ExampleInputs, plain
 from permsolve.networks.trace.export import called
 
 
@@ -24,7 +24,7 @@ def eager_outputs(model: nn.Module, example_inputs: ExampleInputs | Tensor) -> l
     """
     with compilation_off():
         output = called(model, example_inputs)
-    parts = vars(output) if hasattr(output, "__dataclass_fields__") and not isinstance(output, dict) else output
+    parts = [plain(one) for one in output] if isinstance(output, list) else plain(output)
     return [leaf for leaf in pytree.tree_leaves(parts) if isinstance(leaf, Tensor)]
 
 

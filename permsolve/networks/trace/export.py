@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 from permsolve.errors import InvalidNetworkError, PermsolveError, UntraceableError
 from permsolve.networks.copying import copied
 from permsolve.networks.keeping import kept
-from permsolve.networks.trace.calls import Call, ExampleInputs, calls_of
+from permsolve.networks.trace.calls import Call, ExampleInputs, calls_of, plain
 from permsolve.networks.trace.observing import Observer
 
 # What torch says where it speaks of its own inner workings only -> what it is about.
@@ -165,12 +165,18 @@ class _Whole(nn.Module):
         try:
             with kept(self.whole):  # torch calls it more than once, and each call must find it as it was
                 if self.observer is None:
-                    return call.of(self.whole), ()
+                    return _taken_apart(call.of(self.whole)), ()
                 with self.observer.watching(self.whole):
-                    output = call.of(self.whole)
+                    output = _taken_apart(call.of(self.whole))
         except Exception as error:
             raise _ForwardError from error
         return output, tuple(self.observer.tensors)
+
+
+def _taken_apart(output: Any) -> Any:
+    """What a call returned; of a dataclass that torch does not know its fields, by name."""
+    unknown = type(output) not in pytree.SUPPORTED_NODES and hasattr(output, "__dataclass_fields__")
+    return plain(output) if unknown else output
 
 
 @contextmanager

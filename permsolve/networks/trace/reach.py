@@ -20,6 +20,8 @@ fit says little, since tensors are sliced, flattened and put side by side. What 
 - A buffer that is not saved with the weights is a constant that its class computes (a mask, a table of positions or
   of frequencies). It holds channels within whose scope it lies only when it has an axis of their length and is no
   mask (of bools).
+- A parameter that is not registered (``self.heads = [nn.Linear(8, 2)]``) is unreached like any other, and a tensor
+  that is an attribute of its own counts as such a constant.
 - Entries of a tensor of which the example reads others (``weight[:, :8]``) are not reached, either.
 
 What remains is code that reads channels without having a parameter of its own, such as a method that returns a hidden
@@ -35,12 +37,13 @@ import torch
 from torch import nn
 
 from permsolve.networks.symmetry.structure import Indices, Structure
-from permsolve.networks.trace.export import PREFIX, Exported
+from permsolve.networks.trace.export import PREFIX, Exported, constants
 from permsolve.networks.trace.nodes import operator_name
 from permsolve.networks.trace.places import Places
 from permsolve.networks.trace.propagate import SILENT
 from permsolve.networks.trace.scopes import Scopes
 from permsolve.networks.trace.tensors import UNSAVED, Tensors
+from permsolve.networks.trace.unregistered import unregistered
 
 REMEDY = "give several examples, of which one reaches it (example_inputs=[(...), {...}])"
 UNREACHED = "the example inputs, which do not reach it"
@@ -98,17 +101,24 @@ def unreached(model: nn.Module, tensors: Tensors, traced: Sequence[Exported], pl
     names: dict[str, list[str]] = {}
     for alias, owner in tensors.owner.items():
         names.setdefault(owner, []).append(alias)
-    found = []
+    found: list[Unreached] = []
     for name, tensor in tensors.tensors.items():
         if name in touched or tensor.numel() <= 1:
             continue
-        lengths = None
-        if tensors.fixed.get(name) == UNSAVED:
-            if tensor.dtype == torch.bool:
-                continue
-            lengths = frozenset(length for length in tensor.shape if length > 1)
-        found.append(Unreached(name, tuple(names[name]), lengths))
+        found += _one(tuple(names[name]), tensor, computed=tensors.fixed.get(name) == UNSAVED)
+    read = [one for graph in traced for one in constants(graph.program)]
+    for name, tensor in unregistered(model, tensors, read):
+        if tensor.numel() > 1:
+            found += _one((name,), tensor, computed=not isinstance(tensor, nn.Parameter))
     return (*found, *_tied(model, names, touched, traced, places))
+
+
+def _one(names: tuple[str, ...], tensor: torch.Tensor, *, computed: bool) -> list[Unreached]:
+    """A tensor that no example reaches; one that a class computes holds axes of its lengths, and as a mask nothing."""
+    if not computed:
+        return [Unreached(names[0], names, None)]
+    lengths = frozenset(length for length in tensor.shape if length > 1)
+    return [] if tensor.dtype == torch.bool else [Unreached(names[0], names, lengths)]
 
 
 def _tied(

@@ -39,7 +39,7 @@ def named_tensors(model: nn.Module, constants: Iterable[torch.Tensor] = ()) -> T
     fixed: dict[str, str] = {}
     known: dict[object, str] = {}
     for name, tensor in [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]:
-        first = known.setdefault(_identity(tensor), name)
+        first = known.setdefault(identity(tensor), name)
         owner[name] = first
         tensors.setdefault(first, tensor)
     saved = set(model.state_dict(keep_vars=True))
@@ -64,7 +64,7 @@ def strange(tensor: torch.Tensor) -> str | None:
     return None
 
 
-def _identity(tensor: torch.Tensor) -> object:
+def identity(tensor: torch.Tensor) -> object:
     """Equal for tensors that are the same memory, seen the same way."""
     if tensor.layout != torch.strided or tensor.numel() == 0:
         return id(tensor)
