@@ -60,7 +60,8 @@ def test_complex_weights_are_refused_by_name() -> None:
 @pytest.mark.filterwarnings("ignore:Sparse CSR")
 def test_a_trace_of_a_compressed_sparse_parameter_is_refused() -> None:
     """It would end the process."""
-    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
-    model[1].weight = nn.Parameter(model[1].weight.detach().to_sparse_csr())
+    last = nn.Linear(8, 8)
+    last.weight = nn.Parameter(last.weight.detach().to_sparse_csr())
+    model = nn.Sequential(nn.Linear(8, 8), last)
     with pytest.raises(InvalidNetworkError, match=r"1\.weight is sparse \(torch\.sparse_csr\)"):
         networks.permute_(model, torch.randn(4, 8))
