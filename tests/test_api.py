@@ -187,7 +187,6 @@ def test_ctrl_c_returns_the_best_so_far() -> None:
     """The first SIGINT ends the search; afterwards Ctrl-C means what it did before."""
     result = interrupted_by(lambda: os.kill(os.getpid(), signal.SIGINT))
     assert result.stop_reason is StopReason.INTERRUPTED
-    assert result.runtime < 30
     assert result.value > result.baseline
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

@@ -270,4 +270,3 @@ def test_signals_write_the_best_found(
     np.testing.assert_array_equal(np.load(out), result.permutation)
     assert result.stop_reason == "interrupted"
     assert result.value > result.baseline
-    assert result.runtime < 60.0
