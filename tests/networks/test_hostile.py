@@ -95,6 +95,13 @@ def not_finite() -> Any:
     return model
 
 
+def with_a_script() -> Any:
+    """A part has no Python code any more."""
+    model = mlp()
+    model[1] = torch.jit.script(model[1])
+    return model
+
+
 def outside_hook() -> Any:
     """The copy's hook goes on reading the original."""
     model = mlp()
@@ -108,6 +115,7 @@ def outside_hook() -> Any:
         (on_meta, InvalidNetworkError, "0.weight is on the meta device .* load the weights first"),
         (with_lock, InvalidNetworkError, "cannot be copied, .*verify=False.*its attribute lock .*set lock to None"),
         (quantised, UntraceableError, "cannot trace Sequential .* spec="),
+        (with_a_script, UntraceableError, "^1 is compiled by torch.jit"),
         (lazy, InvalidNetworkError, "0.weight has no shape yet: run the model once"),
         (state_written_in_place, UntraceableError, "mutated in the forward method"),
         (with_gradients, UntraceableError, "computes gradients itself .*torch.autograd.* spec="),

@@ -78,6 +78,22 @@ def check_module(model: object) -> None:
             raise InvalidNetworkError(f"{name} has no shape yet: run the model once first")
 
 
+def check_traceable(model: nn.Module) -> None:
+    """Refuse modules whose code is no longer Python: nobody can follow what they do with their weights.
+
+    Raises
+    ------
+    UntraceableError
+        With the name of the first one.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise UntraceableError(
+                f"{name or 'the model'} is compiled by torch.jit, which leaves no Python code to trace: permute the module "
+                "that it was made from, and compile that again"
+            )
+
+
 def described(error: BaseException) -> str:
     """An error of a model or of torch in one line, which is not too long."""
     said = " ".join(str(error).split())

@@ -20,7 +20,7 @@ from permsolve.networks.symmetry.resolve import resolve
 from permsolve.networks.symmetry.structure import Indices, Structure
 from permsolve.networks.symmetry.value import Bundle, Value, closed
 from permsolve.networks.trace.calls import Call, ExampleInputs, calls_of
-from permsolve.networks.trace.export import Exported, check_example, check_module, constants, exported
+from permsolve.networks.trace.export import Exported, check_example, check_module, check_traceable, constants, exported
 from permsolve.networks.trace.places import Places
 from permsolve.networks.trace.propagate import Walk
 from permsolve.networks.trace.reach import UNREACHED, Unreached, hold, hold_unread, told, unreached
@@ -65,6 +65,7 @@ def trace(model: nn.Module, example_inputs: ExampleInputs, *, free_outputs: Sequ
         When it is no module, or cannot be called with the example.
     """
     check_module(model)
+    check_traceable(model)
     _refuse_compressed(model)
     calls = calls_of(example_inputs)
     notes: dict[str, str] = {}
