@@ -89,8 +89,8 @@ def check_traceable(model: nn.Module) -> None:
     for name, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
             raise UntraceableError(
-                f"{name or 'the model'} is compiled by torch.jit, which leaves no Python code to trace: permute the module "
-                "that it was made from, and compile that again"
+                f"{name or 'the model'} is compiled by torch.jit, which leaves no Python code to trace: permute the "
+                "module that it was made from, and compile that again"
             )
 
 
