@@ -10,6 +10,7 @@ tensors are noted where a model runs in earnest, and could write to what it shar
 import contextvars
 import functools
 import gc
+import logging
 import queue
 import sys
 import threading
@@ -24,6 +25,7 @@ from types import (
     FunctionType,
     GeneratorType,
     MappingProxyType,
+    MemberDescriptorType,
     MethodType,
     MethodWrapperType,
     ModuleType,
@@ -34,14 +36,22 @@ from typing import Any
 import torch
 from torch import nn
 
+from permsolve.networks.objects import ATOMS, MISSING, attributes_of, holds_tensor, in_slot, slots_of
+
 # Whose objects and functions keep nothing of a model.
-_FOREIGN = frozenset(sys.stdlib_module_names) | {"torch", "numpy", "numba", "permsolve"}
+_FOREIGN = frozenset(sys.stdlib_module_names) | {
+    "torch", "numpy", "numba", "permsolve", "permsolve_solvers",
+    # What these, and the programs that call them, are built on.
+    "click", "filelock", "fsspec", "hypothesis", "jinja2", "llvmlite", "ml_dtypes", "mpmath", "networkx", "ortools",
+    "pluggy", "pydantic", "pydantic_core", "pytest", "_pytest", "rich", "safetensors", "scipy", "sympy", "typer",
+    "typing_extensions",
+}  # fmt: skip
 # Of the standard library, what somebody may keep a table in.
 _HOLDERS = (
     SimpleNamespace, threading.local, weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet, UserDict,
     UserList, ChainMap, queue.Queue,
 )  # fmt: skip
-_ATOMS = (str, bytes, int, float, complex, type(None), torch.dtype, torch.device)
+_LOGGER = logging.getLogger(__name__)
 _DESCRIPTORS = {
     staticmethod: ("__func__",),
     classmethod: ("__func__",),
@@ -57,7 +67,6 @@ _CLASS_MACHINERY = frozenset({"__dict__", "__weakref__", "__doc__", "__abstractm
 # What tools note about a class.
 _CLASS_NOTES = frozenset({"__annotations__", "__dataclass_fields__", "__dataclass_params__", "__init_subclass__"})
 _CACHED = functools._lru_cache_wrapper
-_MISSING = object()
 # Models share what they refer to: one call of this kind at a time.
 _ONE_AT_A_TIME = threading.RLock()
 
@@ -102,12 +111,15 @@ class _State:
     def restore(self) -> None:
         """Put all of it back."""
         for restorer in self._restorers:
-            restorer()
+            try:
+                restorer()
+            except (AttributeError, TypeError, ValueError) as error:  # an object that lets nobody set what it holds
+                _LOGGER.warning("what a call of the model left behind could not be put back: %s", error)
         for scope, variables in self._globals.values():
             for name, before in variables.items():
-                now = scope.get(name, _MISSING)
+                now = scope.get(name, MISSING)
                 if now is not before and not _is_code(now):
-                    if before is _MISSING:
+                    if before is MISSING:
                         del scope[name]
                     else:
                         scope[name] = before
@@ -115,7 +127,7 @@ class _State:
     def _visit(self, one: object) -> None:
         if isinstance(one, str):
             self._use((one,))  # a method may be chosen by its name
-        if isinstance(one, _ATOMS) or id(one) in self._seen:
+        if isinstance(one, ATOMS) or id(one) in self._seen:
             return
         if self._passing and isinstance(one, (FunctionType, type, CellType, _CACHED, *_DESCRIPTORS)):
             self._shared.append(one)
@@ -218,8 +230,8 @@ class _State:
         """Global variables, which may not be there yet."""
         _, known = self._globals.setdefault(id(scope), (scope, {}))
         for name in names - known.keys():
-            value = known[name] = scope.get(name, _MISSING)
-            if value is not _MISSING:
+            value = known[name] = scope.get(name, MISSING)
+            if value is not MISSING:
                 self._open.append(value)
 
     def _cache(self, one: Any) -> None:
@@ -228,19 +240,19 @@ class _State:
         self._open += [one.__wrapped__, vars(one), *known.values()]
 
         def restore() -> None:
-            if any(id(part) not in known and _holds_tensor(part) for part in _remembered(one)):
+            if any(id(part) not in known and holds_tensor(part) for part in _remembered(one)):
                 one.cache_clear()
 
         self._note(restore)
 
     def _cell(self, one: CellType) -> None:
         before = _contents(one)
-        if before is not _MISSING:
+        if before is not MISSING:
             self._open.append(before)
 
         def restore() -> None:
             if _contents(one) is not before:
-                if before is _MISSING:
+                if before is MISSING:
                     del one.cell_contents
                 else:
                     one.cell_contents = before
@@ -265,7 +277,7 @@ class _State:
                 if name not in before and name not in _CLASS_MACHINERY and not _is_code(value):
                     type.__delattr__(one, name)
             for name, value in before.items():
-                if vars(one).get(name, _MISSING) is not value:
+                if vars(one).get(name, MISSING) is not value:
                     type.__setattr__(one, name, value)
 
         self._note(restore)
@@ -275,24 +287,24 @@ class _State:
         if foreign(kind.__module__) and not isinstance(one, (nn.Module, *_HOLDERS)):
             return
         self._open.append(kind)
-        if isinstance(vars_ := getattr(one, "__dict__", None), dict):
-            self._open.append(vars_)
+        if (attributes := attributes_of(one)) is not None:
+            self._open.append(attributes)
         for base in kind.__mro__:
-            if "__slots__" in vars(base) and not foreign(base.__module__):
-                for name in _slots(base):
-                    self._slot(one, name)
+            if not foreign(base.__module__):
+                for slot in slots_of(base):
+                    self._slot(one, slot)
 
-    def _slot(self, one: object, name: str) -> None:
-        before = getattr(one, name, _MISSING)
-        if before is not _MISSING:
+    def _slot(self, one: object, slot: MemberDescriptorType) -> None:
+        before = in_slot(one, slot)
+        if before is not MISSING:
             self._open.append(before)
 
         def restore() -> None:
-            if getattr(one, name, _MISSING) is not before:
-                if before is _MISSING:
-                    object.__delattr__(one, name)
+            if in_slot(one, slot) is not before:
+                if before is MISSING:
+                    slot.__delete__(one)
                 else:
-                    object.__setattr__(one, name, before)
+                    slot.__set__(one, before)
 
         self._note(restore)
 
@@ -300,9 +312,9 @@ class _State:
 def _restore_context(before: contextvars.Context) -> None:
     """Take tensors out of context variables; one that had no value gets its default, since none can be taken away."""
     for variable, value in contextvars.copy_context().items():
-        known = before.get(variable, _MISSING)
-        if value is not known and _holds_tensor(value):
-            variable.set(_default(variable) if known is _MISSING else known)
+        known = before.get(variable, MISSING)
+        if value is not known and holds_tensor(value):
+            variable.set(_default(variable) if known is MISSING else known)
 
 
 def _default(variable: "contextvars.ContextVar[object]") -> object:
@@ -340,19 +352,11 @@ def _names(code: CodeType) -> Iterator[str]:
             yield inner
 
 
-def _slots(kind: type) -> Iterator[str]:
-    slots = vars(kind)["__slots__"]
-    for name in (slots,) if isinstance(slots, str) else tuple(slots):
-        if name not in ("__dict__", "__weakref__"):
-            private = name.startswith("__") and not name.endswith("__")
-            yield f"_{kind.__name__.lstrip('_')}{name}" if private else name
-
-
 def _contents(cell: CellType) -> object:
     try:
         return cell.cell_contents
     except ValueError:  # it is empty
-        return _MISSING
+        return MISSING
 
 
 def _remembered(cached: Any) -> list[object]:
@@ -363,28 +367,6 @@ def _remembered(cached: Any) -> list[object]:
         if id(part) not in own:
             found += part.values() if type(part) is dict else [part]
     return found
-
-
-def _holds_tensor(value: object) -> bool:
-    """Whether a value is a tensor, or leads to one."""
-    seen: dict[int, object] = {}
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, torch.Tensor):
-            return True
-        if isinstance(one, _ATOMS) or id(one) in seen or isinstance(one, ModuleType | FunctionType | type):
-            continue
-        seen[id(one)] = one
-        if isinstance(one, dict | UserDict):
-            waiting += one.values()
-        elif isinstance(one, list | tuple | set | frozenset | deque):
-            waiting += one
-        else:
-            waiting.append(getattr(one, "__dict__", None))
-            slots = [name for base in type(one).__mro__ if "__slots__" in vars(base) for name in _slots(base)]
-            waiting += [getattr(one, name, None) for name in slots]
-    return False
 
 
 def _same(now: list[tuple[Any, Any]], before: list[tuple[Any, Any]]) -> bool:

@@ -47,7 +47,9 @@ def _third(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None
 
 def _raising(error: BaseException) -> Callable[[], None]:
     def happens() -> None:
-        raise copy.copy(error)  # notes are added to it
+        fresh = copy.copy(error)
+        vars(fresh).pop("__notes__", None)  # of a test before
+        raise fresh
 
     return happens
 

@@ -95,7 +95,7 @@ def test_some_faults(name: str) -> None:
     """On one of the models."""
     model, optimizer, x, action = situation(KINDS[ACTIONS.index(name) % len(KINDS)], name)
     found = errors(model, optimizer, x, action, step=STEPS.get(name, 23))
-    assert found.errors > 3
+    assert found.errors >= 3
     assert not found.wrong
     assert not [what for what in found.survived if "KeyboardInterrupt" in what]
 

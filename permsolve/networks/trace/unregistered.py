@@ -66,4 +66,11 @@ def _parts(one: object) -> list[tuple[object, object]]:
 
 
 def _attributes(module: nn.Module) -> list[tuple[str, object]]:
-    return [(key, value) for key, value in vars(module).items() if key not in _REGISTERED]
+    computed = _computed(module)
+    return [(key, value) for key, value in vars(module).items() if key not in _REGISTERED and key not in computed]
+
+
+def _computed(module: nn.Module) -> set[str | None]:
+    """Attributes that a hook of torch computes before each call: those of old-style weight_norm and of pruning."""
+    hooks = [hook for hook in module._forward_pre_hooks.values() if type(hook).__module__.startswith("torch.nn.utils.")]
+    return {getattr(hook, place, None) for hook in hooks for place in ("name", "_tensor_name")}
