@@ -7,6 +7,7 @@ of what comes after each error.
 
 import gc
 import os
+import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from copy import deepcopy
@@ -71,6 +72,7 @@ class Count:
         reading, writing = os.pipe()
         child = os.fork()
         if not child:
+            signal.alarm(_PATIENCE)  # whatever hangs ends, and is wrong
             gc.disable()  # it would copy memory
             self.here = what, error, writing
             return True
@@ -89,6 +91,8 @@ class Count:
 _SAME, _SURVIVED = "same", "survived"
 # Bytes that a pipe takes in any case.
 _LONGEST = 4096
+# Seconds, of which a child needs a hundredth.
+_PATIENCE = 300
 
 
 class _Functions(TorchFunctionMode):
@@ -153,9 +157,11 @@ def errors(
     step: int = 1,
 ) -> Count:
     """What comes of errors at calls of functions of torch, and of operators beneath them."""
+    count = Count(step)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a child has none of the others, and would wait for them
     copy, follower = deepcopy((model, optimizer))
     before = fingerprint(copy, follower, x)
-    count = Count(step)
     gc.collect()
     gc.freeze()
     try:
@@ -172,6 +178,7 @@ def errors(
         said = _said(copy, follower, x, before, error, count.here[1])
     finally:
         gc.unfreeze()
+        torch.set_num_threads(threads)
     if count.here is not None:
         os.write(count.here[2], said.encode()[:_LONGEST])
         os._exit(0)
