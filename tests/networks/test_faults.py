@@ -3,7 +3,6 @@
 Errors within a trace come in ``permute_``; ``gather`` and ``compress_`` begin with one, too, and are given its result.
 """
 
-import os
 from typing import Any
 from unittest.mock import patch
 
@@ -88,13 +87,6 @@ def situation(kind: str, name: str) -> tuple[nn.Module, torch.optim.Optimizer, T
         "sparsify_": lambda model, _: networks.sparsify_(model, (x,), hardware=Emulation()),
     }
     return model, optimizer, x, actions[name]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    """A process that forks after torch has used threads of its own waits for them without end."""
-    if os.environ.get("OMP_NUM_THREADS") != "1":
-        pytest.skip("forks: set OMP_NUM_THREADS=1, as make test does")
 
 
 @pytest.mark.filterwarnings("ignore")
